@@ -1,0 +1,61 @@
+# Every target sets up what it needs: Python >= 3.10 and make are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit integration acceptance bench schema constraints clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: $(READY) ## Create .venv with Airflow, both halves and the test tools
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Ringback needs Python 3.10 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && apt-get update -qq && apt-get install -qq -y python3-venv; } \
+	  || { echo "This Python has no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## A real Airflow rings a real receiver: watch it happen
+	@$(BIN)/python -m demo
+
+test: lint types unit integration acceptance ## Everything that must be green
+
+lint: $(READY) ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+unit: $(READY) ## Fast tests, no servers
+	$(BIN)/python -m pytest tests/unit --cov --cov-report=term
+
+integration: $(READY) ## Real databases, real sockets, a built wheel
+	$(BIN)/python -m pytest tests/integration
+
+acceptance: $(READY) ## A real Airflow
+	$(BIN)/python -m pytest tests/acceptance
+
+bench: $(READY) ## Measure what the README claims
+	$(BIN)/python -m benchmarks.import_cost
+
+schema: $(READY) ## Write docs/completion-event.schema.json from the code
+	$(BIN)/python -m ringback_protocol.schema docs/completion-event.schema.json
+
+constraints: $(READY) ## Resolve constraints.txt anew
+	$(BIN)/python -m pip install --quiet uv
+	{ sed -n '/^#/p' constraints.txt; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate pyproject.toml; \
+	} > constraints.new && mv constraints.new constraints.txt
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

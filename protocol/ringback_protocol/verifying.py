@@ -1,0 +1,171 @@
+"""Verify an event: bytes and headers in, an event or one kind of error out.
+
+Pure and total: no clock, no network, and nothing but :class:`VerificationError` ever escapes, whatever
+bytes and headers arrive.  The order is cheap first, and nothing is parsed that is not signed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from ringback_protocol._base64 import decode_canonical
+from ringback_protocol.errors import Refusal, VerificationError
+from ringback_protocol.event import (
+    DATASCHEMA,
+    MAX_EVENT_BYTES,
+    TYPE_OF_STATE,
+    CompletionEvent,
+    decode_event,
+)
+from ringback_protocol.keys import VerificationKey
+from ringback_protocol.signing import HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, signed_content
+
+__all__ = ["DEFAULT_TOLERANCE", "Headers", "verify_event", "verify_signature"]
+
+DEFAULT_TOLERANCE = timedelta(minutes=5)
+
+Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]
+
+_MAX_SIGNATURES = 16
+_MAX_SIGNATURE_CHARS = 2_048
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}")
+_WANTED = (HEADER_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE)
+
+
+class _Version(msgspec.Struct):
+    dataschema: str
+
+
+def verify_event(
+    headers: Headers,
+    body: bytes,
+    *,
+    keys: Sequence[VerificationKey],
+    audiences: Iterable[str],
+    now: float,
+    tolerance: timedelta = DEFAULT_TOLERANCE,
+) -> CompletionEvent:
+    """Return the event that ``body`` carries, once everything about it holds.
+
+    :param headers: of the request; names in any case, text or bytes.
+    :param body: the raw bytes as received.
+    :param keys: any one of them may have signed.
+    :param audiences: the callback URLs that this receiver answers to, byte for byte.
+    :param now: Unix seconds.
+    :param tolerance: how far the signature's timestamp may be from ``now``, in either direction.
+    :raises VerificationError: with a ``reason`` and a ``status``, and nothing else.
+    """
+    event_id = verify_signature(headers, body, keys=keys, now=now, tolerance=tolerance)
+    event = _decode(bytes(body))
+    if event.id != event_id:
+        raise VerificationError(Refusal.ID_MISMATCH)
+    if event.audience not in set(audiences):
+        raise VerificationError(Refusal.WRONG_AUDIENCE)
+    return event
+
+
+def verify_signature(
+    headers: Headers,
+    body: bytes,
+    *,
+    keys: Sequence[VerificationKey],
+    now: float,
+    tolerance: timedelta = DEFAULT_TOLERANCE,
+) -> str:
+    """Check that a trusted key signed these bytes just now, and return the signed id.
+
+    Source: Standard Webhooks, "Verifying webhook authenticity".  The parameters are those of
+    :func:`verify_event`.
+
+    :raises VerificationError: if a header is missing, repeated or not canonical, the body too large, the
+        timestamp outside the tolerance, or no signature by any key holds.
+    """
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise VerificationError(Refusal.MALFORMED_EVENT)
+    if len(body) > MAX_EVENT_BYTES:
+        raise VerificationError(Refusal.TOO_LARGE)
+    event_id, timestamp, signatures = _signature_headers(headers)
+    if not _ID.fullmatch(event_id) or not _TIMESTAMP.fullmatch(timestamp):
+        raise VerificationError(Refusal.MALFORMED_HEADER)
+    if len(signatures) > _MAX_SIGNATURE_CHARS:
+        raise VerificationError(Refusal.MALFORMED_HEADER)
+    age = now - int(timestamp)
+    # Written so that a clock gone mad (NaN) refuses too.
+    if not age <= tolerance.total_seconds():
+        raise VerificationError(Refusal.TIMESTAMP_TOO_OLD)
+    if not age >= -tolerance.total_seconds():
+        raise VerificationError(Refusal.TIMESTAMP_TOO_NEW)
+    if not _any_holds(signatures, signed_content(event_id, timestamp, bytes(body)), keys):
+        raise VerificationError(Refusal.BAD_SIGNATURE)
+    return event_id
+
+
+def _any_holds(signatures: str, content: bytes, keys: Sequence[VerificationKey]) -> bool:
+    """Try every key on every signature of its scheme, without stopping at the first that holds."""
+    held = False
+    for token in signatures.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]:
+        scheme, _, encoded = token.partition(",")
+        signature = decode_canonical(encoded)
+        if signature is None:
+            continue
+        for key in keys:
+            if key.scheme == scheme:
+                held |= key.verify(content, signature)
+    return held
+
+
+def _signature_headers(headers: Headers) -> tuple[str, str, str]:
+    found: dict[str, str] = {}
+    for name, value in _pairs(headers):
+        key = _text(name)
+        if key is None or (key := key.lower()) not in _WANTED:
+            continue
+        if key in found:
+            raise VerificationError(Refusal.DUPLICATE_HEADER)
+        text = _text(value)
+        if text is None:
+            raise VerificationError(Refusal.MALFORMED_HEADER)
+        found[key] = text
+    try:
+        return found[HEADER_ID], found[HEADER_TIMESTAMP], found[HEADER_SIGNATURE]
+    except KeyError:
+        raise VerificationError(Refusal.MISSING_HEADER) from None
+
+
+def _pairs(headers: Any) -> list[tuple[object, object]]:
+    """Return name and value pairs of whatever a framework calls headers."""
+    try:
+        return [(name, value) for name, value in getattr(headers, "items", lambda: headers)()]
+    except (TypeError, ValueError):
+        raise VerificationError(Refusal.MALFORMED_HEADER) from None
+
+
+def _text(value: object) -> str | None:
+    """Return an ASCII text, or ``None``."""
+    if isinstance(value, bytes | bytearray):
+        value = value.decode("latin-1")
+    return value if isinstance(value, str) and value.isascii() else None
+
+
+def _decode(body: bytes) -> CompletionEvent:
+    try:
+        event = decode_event(body)
+    except Exception:  # whatever a decoder makes of hostile bytes, it is a refusal
+        raise VerificationError(_why_undecodable(body)) from None
+    if TYPE_OF_STATE[event.data.state] != event.type:
+        raise VerificationError(Refusal.MALFORMED_EVENT)
+    return event
+
+
+def _why_undecodable(body: bytes) -> Refusal:
+    try:
+        version = msgspec.json.decode(body, type=_Version).dataschema
+    except Exception:
+        return Refusal.MALFORMED_EVENT
+    return Refusal.MALFORMED_EVENT if version == DATASCHEMA else Refusal.UNKNOWN_VERSION
