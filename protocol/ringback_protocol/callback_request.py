@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +21,9 @@ RequestedEvent = Literal["started", "succeeded", "failed"]
 _STATE_OF: dict[RequestedEvent, RunState] = {"started": "running", "succeeded": "success", "failed": "failed"}
 _KNOWN = ("url", "correlation_id", "destination", "events")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+# A DNS name, an IPv4 address or a bracketed IPv6 one: whatever else RFC 3986 allows as a host, two parsers
+# may read as two hosts.
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _DESTINATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -94,6 +98,8 @@ def _url(value: object, key: str) -> str:
     try:
         parts = urlsplit(value)
         port = parts.port
+        if "[" in parts.netloc:
+            IPv6Address(parts.hostname or "")
     except ValueError:
         raise CallbackRequestError(key, "is not a valid URL") from None
     if parts.scheme not in ("https", "http"):
@@ -104,6 +110,8 @@ def _url(value: object, key: str) -> str:
         raise CallbackRequestError(key, "port 0 cannot be dialled")
     if "@" in parts.netloc:
         raise CallbackRequestError(key, "must not contain credentials: conf is readable by everybody")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        raise CallbackRequestError(key, "has a host that is neither a DNS name nor an IP address")
     if "#" in value:
         raise CallbackRequestError(key, "must not have a fragment (#…)")
     return value
@@ -113,9 +121,7 @@ def _correlation_id(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not _CORRELATION_ID.fullmatch(value):
-        raise CallbackRequestError(
-            "callback.correlation_id", "must be a text of 1 to 128 visible ASCII characters"
-        )
+        raise CallbackRequestError("callback.correlation_id", "must be a text of 1 to 128 visible ASCII characters")
     return value
 
 

@@ -161,8 +161,19 @@ def encode_event(event: CompletionEvent, *, fetch_url: str | None = None) -> byt
 
     :param fetch_url: where the result can be fetched if it does not fit.
     :raises EventTooLargeError: if even that is too large, which takes absurd ids.
+    :raises ValueError: if a time has no time zone: no receiver would read it.
     """
     data = event.data
+    for moment in (
+        event.time,
+        event.timestamp,
+        data.logical_date,
+        data.run_after,
+        data.start_date,
+        data.end_date,
+    ):
+        if moment is not None and moment.utcoffset() is None:
+            raise ValueError("every time of an event must be aware")
     if len(data.failed_tasks) > MAX_FAILED_TASKS or len(data.reason or "") > _MAX_REASON_CHARS:
         data = msgspec.structs.replace(
             data,
@@ -201,6 +212,6 @@ def _encode_result(result: object) -> bytes | None:
     try:
         encoded = _ENCODER.encode(result)
         msgspec.json.decode(encoded)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except Exception:  # a result may be lazy, and its own code may fail in any way
         return None
     return encoded

@@ -25,7 +25,7 @@ def event_id(
     :raises ValueError: if ``start_date`` has no time zone.
     """
     if start_date is not None:
-        if start_date.tzinfo is None:
+        if start_date.utcoffset() is None:
             raise ValueError("start_date must be aware")
         started = start_date.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     else:

@@ -180,13 +180,14 @@ def parse_verification_keys(
     return parsed
 
 
-def _signing_key(text: str) -> SigningKey:
-    if text.startswith(PrivateKey.prefix):
-        return PrivateKey(text)
-    if text.startswith(Secret.prefix):
-        return Secret(text)
-    if text.startswith(PublicKey.prefix):
-        raise KeyFormatError("a whpk_ key can only verify: signing needs its whsk_ half")
+def _signing_key(text: object) -> SigningKey:
+    if isinstance(text, str):
+        if text.startswith(PrivateKey.prefix):
+            return PrivateKey(text)
+        if text.startswith(Secret.prefix):
+            return Secret(text)
+        if text.startswith(PublicKey.prefix):
+            raise KeyFormatError("a whpk_ key can only verify: signing needs its whsk_ half")
     raise KeyFormatError("a signing key starts with whsk_ (Ed25519) or whsec_ (HMAC)")
 
 

@@ -6,8 +6,8 @@ bytes and headers arrive.  The order is cheap first, and nothing is parsed that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +23,14 @@ from ringback_protocol.event import (
     decode_event,
 )
 from ringback_protocol.keys import VerificationKey
-from ringback_protocol.signing import HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, signed_content
+from ringback_protocol.signing import (
+    HEADER_ID,
+    HEADER_SIGNATURE,
+    HEADER_TIMESTAMP,
+    ID_FORM,
+    TIMESTAMP_FORM,
+    signed_content,
+)
 
 __all__ = ["DEFAULT_TOLERANCE", "Headers", "verify_event", "verify_signature"]
 
@@ -33,8 +40,6 @@ Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes
 
 _MAX_SIGNATURES = 16
 _MAX_SIGNATURE_CHARS = 2_048
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}")
 _WANTED = (HEADER_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE)
 
 
@@ -61,8 +66,9 @@ def verify_event(
     :param tolerance: how far the signature's timestamp may be from ``now``, in either direction.
     :raises VerificationError: with a ``reason`` and a ``status``, and nothing else.
     """
-    event_id = verify_signature(headers, body, keys=keys, now=now, tolerance=tolerance)
-    event = _decode(bytes(body))
+    raw = _raw(body)
+    event_id = verify_signature(headers, raw, keys=keys, now=now, tolerance=tolerance)
+    event = _decode(raw)
     if event.id != event_id:
         raise VerificationError(Refusal.ID_MISMATCH)
     if event.audience not in set(audiences):
@@ -86,12 +92,11 @@ def verify_signature(
     :raises VerificationError: if a header is missing, repeated or not canonical, the body too large, the
         timestamp outside the tolerance, or no signature by any key holds.
     """
-    if not isinstance(body, bytes | bytearray | memoryview):
-        raise VerificationError(Refusal.MALFORMED_EVENT)
-    if len(body) > MAX_EVENT_BYTES:
+    raw = _raw(body)
+    if len(raw) > MAX_EVENT_BYTES:
         raise VerificationError(Refusal.TOO_LARGE)
     event_id, timestamp, signatures = _signature_headers(headers)
-    if not _ID.fullmatch(event_id) or not _TIMESTAMP.fullmatch(timestamp):
+    if not ID_FORM.fullmatch(event_id) or not TIMESTAMP_FORM.fullmatch(timestamp):
         raise VerificationError(Refusal.MALFORMED_HEADER)
     if len(signatures) > _MAX_SIGNATURE_CHARS:
         raise VerificationError(Refusal.MALFORMED_HEADER)
@@ -101,7 +106,7 @@ def verify_signature(
         raise VerificationError(Refusal.TIMESTAMP_TOO_OLD)
     if not age >= -tolerance.total_seconds():
         raise VerificationError(Refusal.TIMESTAMP_TOO_NEW)
-    if not _any_holds(signatures, signed_content(event_id, timestamp, bytes(body)), keys):
+    if not _any_holds(signatures, signed_content(event_id, timestamp, raw), keys):
         raise VerificationError(Refusal.BAD_SIGNATURE)
     return event_id
 
@@ -123,41 +128,50 @@ def _any_holds(signatures: str, content: bytes, keys: Sequence[VerificationKey])
 def _signature_headers(headers: Headers) -> tuple[str, str, str]:
     found: dict[str, str] = {}
     for name, value in _pairs(headers):
-        key = _text(name)
-        if key is None or (key := key.lower()) not in _WANTED:
+        if name is None or (key := name.lower()) not in _WANTED:
             continue
         if key in found:
             raise VerificationError(Refusal.DUPLICATE_HEADER)
-        text = _text(value)
-        if text is None:
+        if value is None:
             raise VerificationError(Refusal.MALFORMED_HEADER)
-        found[key] = text
+        found[key] = value
     try:
         return found[HEADER_ID], found[HEADER_TIMESTAMP], found[HEADER_SIGNATURE]
     except KeyError:
         raise VerificationError(Refusal.MISSING_HEADER) from None
 
 
-def _pairs(headers: Any) -> list[tuple[object, object]]:
-    """Return name and value pairs of whatever a framework calls headers."""
-    try:
-        return [(name, value) for name, value in getattr(headers, "items", lambda: headers)()]
-    except (TypeError, ValueError):
-        raise VerificationError(Refusal.MALFORMED_HEADER) from None
+def _pairs(headers: Any) -> list[tuple[str | None, str | None]]:
+    """Return name and value pairs of whatever a framework calls headers; ``None`` is what is not ASCII."""
+    with suppress(Exception):  # whatever iterating over a stranger's object raises, it is a refusal
+        pairs = getattr(headers, "items", lambda: headers)()
+        return [(_text(name), _text(value)) for name, value in pairs]
+    raise VerificationError(Refusal.MALFORMED_HEADER)
 
 
 def _text(value: object) -> str | None:
-    """Return an ASCII text, or ``None``."""
+    """Return an ASCII text, or ``None``; of a subclass, the plain text that it holds."""
     if isinstance(value, bytes | bytearray):
-        value = value.decode("latin-1")
-    return value if isinstance(value, str) and value.isascii() else None
+        value = str(value, "latin-1")
+    return text if isinstance(value, str) and (text := str.__str__(value)).isascii() else None
+
+
+def _raw(body: object) -> bytes:
+    """Return the very bytes of a body once, so that what is verified is what is parsed."""
+    if type(body) is bytes:
+        return body
+    if isinstance(body, bytes | bytearray | memoryview):
+        with suppress(Exception):
+            return memoryview(body).tobytes()
+    raise VerificationError(Refusal.MALFORMED_EVENT)
 
 
 def _decode(body: bytes) -> CompletionEvent:
-    try:
+    event = None
+    with suppress(Exception):  # whatever a decoder makes of hostile bytes, it is a refusal
         event = decode_event(body)
-    except Exception:  # whatever a decoder makes of hostile bytes, it is a refusal
-        raise VerificationError(_why_undecodable(body)) from None
+    if event is None:
+        raise VerificationError(_why_undecodable(body))
     if TYPE_OF_STATE[event.data.state] != event.type:
         raise VerificationError(Refusal.MALFORMED_EVENT)
     return event
