@@ -1,0 +1,78 @@
+"""Where Airflow's versions differ: the one place that knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ringback_notifier._prediction import TaskInstance
+
+__all__ = ["airflow_conf", "retry_settings", "task_instances_in_callback", "task_instances_in_worker"]
+
+
+def airflow_conf() -> Any:
+    """Return Airflow's configuration: in the SDK from 1.2 on, in the core before."""
+    try:
+        from airflow.sdk.configuration import conf
+    except ImportError:  # Task SDK < 1.2
+        from airflow.configuration import conf
+    return conf
+
+
+def task_instances_in_worker(ti: Any, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:
+    """Ask Airflow, from a worker, for the states of a run's task instances.
+
+    :param ti: the runtime task instance; it tells map indexes from SDK 1.2.2 on.
+    """
+    if hasattr(ti, "get_task_breadcrumbs"):
+        return tuple(
+            TaskInstance(task_id=crumb["task_id"], map_index=crumb["map_index"], state=crumb["state"])
+            for crumb in ti.get_task_breadcrumbs(dag_id, run_id)
+        )
+    return _from_states(ti.get_task_states(dag_id, run_ids=[run_id]), run_id, ti.task.dag.task_dict)
+
+
+def task_instances_in_callback(ti: Any, dag_id: str, run_id: str) -> tuple[TaskInstance, ...] | None:
+    """Ask Airflow, from a DAG callback, for the states of a run's task instances.
+
+    :returns: ``None`` where the DAG processor does not answer that question.  A question that it does not
+        know is left without any answer, and the callback would hang until it is killed: hence the look
+        at ``airflow/dag_processing/processor.py``, ``ToManager``, first.
+    """
+    try:
+        from airflow.dag_processing.processor import ToManager
+    except ImportError:
+        return None
+    if "GetTaskStates" not in repr(ToManager):
+        return None
+    return _from_states(ti.get_task_states(dag_id, run_ids=[run_id]), run_id, ti.task.dag.task_dict)
+
+
+def _from_states(
+    answer: dict[str, dict[str, str | None]], run_id: str, task_ids: Iterable[str]
+) -> tuple[TaskInstance, ...]:
+    """Read the answer of ``get_task_states``, keyed by run id, then by task id and map index.
+
+    A key that is a task's id is that task; otherwise what follows the last underscore is a map index.
+    """
+    known = set(task_ids)
+    instances = []
+    for key, state in answer.get(run_id, {}).items():
+        task_id, _, index = key.rpartition("_")
+        if key in known or not index.isdecimal():
+            instances.append(TaskInstance(task_id=key, state=state))
+        else:
+            instances.append(TaskInstance(task_id=task_id, map_index=int(index), state=state))
+    return tuple(instances)
+
+
+def retry_settings() -> dict[str, Any]:
+    """Return what makes a failed delivery's retries wait longer each time, and as long as the receiver asked.
+
+    Airflow ≥ 3.3 (Task SDK 1.3) asks a retry policy for each delay; before, delays double.
+    """
+    try:
+        from ringback_notifier._retry import RetryAfterPolicy
+    except ImportError:  # Task SDK < 1.3
+        return {"retry_exponential_backoff": True}
+    return {"retry_exponential_backoff": 2.0, "retry_policy": RetryAfterPolicy()}

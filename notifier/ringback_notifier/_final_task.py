@@ -1,0 +1,208 @@
+"""The final task: a teardown of every leaf that reports the run before Airflow has even closed it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+from ringback_notifier._compat import retry_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG, Context
+
+    from ringback_notifier._delivery import Delivery
+    from ringback_notifier._report import Ending, Result, Site
+    from ringback_protocol import CallbackRequest
+
+__all__ = ["NotifyCompletionOperator", "notify_completion"]
+
+
+def notify_completion(
+    result: Any = None, *, task_id: str = "ringback_notify", dag: DAG | None = None, **task_arguments: Any
+) -> NotifyCompletionOperator:
+    """Ring back whoever triggered the run, as the last thing that the DAG does.
+
+    Call it once, at the end of the DAG: it adds a teardown behind every task that has no downstream task.
+    Its own success or failure never changes the run's state.  A run whose ``conf`` asks for no callback
+    costs one short task.
+
+    :param result: what to tell: any JSON value, templated, or an ``XComArg``; by default the result that the
+        DAG declares, where Airflow has that (≥ 3.3).
+    :param task_id: of the added task.
+    :param dag: by default the one being defined.
+    :param task_arguments: for the operator, such as ``retries`` or ``pool``.
+    :raises ValueError: if no DAG is being defined, or the DAG has such a task already.
+    """
+    dag = dag or DagContext.get_current()
+    if dag is None:
+        raise ValueError("notify_completion() must be called inside a DAG, or be given one: notify_completion(dag=…)")
+    if dag.has_task(task_id):
+        raise ValueError(
+            f"DAG {dag.dag_id!r} has a task {task_id!r} already: call notify_completion() once, at the end"
+        )
+    leaves = [task for task in dag.tasks if not task.downstream_task_ids]
+    final = NotifyCompletionOperator(
+        task_id=task_id, result=result, dag=dag, task_group=dag.task_group, **task_arguments
+    )
+    for leaf in leaves:
+        leaf.set_downstream(final)
+    return final
+
+
+class NotifyCompletionOperator(BaseOperator):
+    """
+    Report the run to the callback URL in its conf; made by :func:`notify_completion`.
+
+    A delivery that fails is retried by Airflow, after growing delays or as the receiver asks.  A destination
+    that is refused, a callback request that is malformed and a 410 fail at once.
+
+    :param result: see :func:`notify_completion`.  (templated)
+    :returns: as XCom, ``{"outcome": "delivered", "event_id": …, "status": …, "attempts": …}``, or
+        ``{"outcome": "not_requested"}`` or ``{"outcome": "not_wanted", "state": …}``.
+    """
+
+    template_fields: Sequence[str] = ("result",)
+    template_fields_renderers = {"result": "json"}  # noqa: RUF012
+    ui_color = "#d7e8fa"
+
+    def __init__(self, *, result: Any = None, **arguments: Any) -> None:
+        # Spelled out against the DAG's default_args, which are meant for its work.
+        settings: dict[str, Any] = {
+            "retries": 4,
+            "retry_delay": timedelta(seconds=5),
+            "max_retry_delay": timedelta(minutes=2),
+            "execution_timeout": timedelta(minutes=2),
+            "depends_on_past": False,
+            "wait_for_downstream": False,
+            "do_xcom_push": True,
+            **retry_settings(),
+        }
+        super().__init__(**{**settings, **arguments})
+        self.result = result
+        self._result_source: Any = None
+        self._result_unavailable = False
+        self.as_teardown()
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the result; one that cannot be rendered is reported as unavailable, and the rest goes out."""
+        self._result_source = self.result
+        from ringback_notifier._context import materialised
+
+        try:
+            super().render_template_fields(context, jinja_env)
+            self.result = materialised(self.result)
+        except Exception as error:
+            self.log.warning("ringback: the result cannot be rendered: %s: %s", type(error).__name__, error)
+            self.result, self._result_unavailable = None, True
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Report the run, unless nobody asked."""
+        from airflow.sdk.exceptions import AirflowFailException
+
+        from ringback_notifier import errors
+        from ringback_notifier._prepare import requested
+        from ringback_protocol import ProtocolError
+
+        try:
+            request = requested(context["dag_run"])
+            if request is None:
+                self.log.info("ringback: conf asks for no callback; nothing to do")
+                return {"outcome": "not_requested"}
+            return self._report(context, request)
+        except errors.DeliveryError as error:
+            ti: Any = context["ti"]
+            if not isinstance(error, errors.GaveUpError) and ti.try_number <= ti.max_tries:
+                raise
+            failure = AirflowFailException(f"ringback: {error}")
+        except (errors.NotifierError, ProtocolError) as error:
+            failure = AirflowFailException(f"ringback: {error}")
+        if self._decides_the_run(context):
+            self.log.error("%s (not raised: Airflow would fail the run, which has no other task that counts)", failure)
+            return {"outcome": "not_delivered"}
+        raise failure
+
+    def _report(self, context: Context, request: CallbackRequest) -> dict[str, Any]:
+        from ringback_notifier._config import site
+        from ringback_notifier._context import load_destination
+        from ringback_notifier._prepare import delivery_of
+
+        here = site()
+        ending = self._ending(context, here)
+        if not request.wants(ending.state):
+            self.log.info("ringback: the run will be %s, which conf does not ask to hear of", ending.state)
+            return {"outcome": "not_wanted", "state": ending.state}
+        destination = load_destination(request.destination)
+        delivery = delivery_of(ending, request, destination, site=here, reported_by="task")
+        status = self._send(delivery)
+        return {
+            "outcome": "delivered",
+            "event_id": delivery.event_id,
+            "status": status,
+            "attempts": _attempts(context["ti"], self.retries),
+        }
+
+    def _send(self, delivery: Delivery) -> int:
+        from ringback_notifier import errors
+        from ringback_notifier._allow import redacted
+        from ringback_notifier._config import attempt_timeout
+        from ringback_notifier._delivery import send
+        from ringback_notifier._policy import Delivered, GiveUp, decide
+
+        decision = decide(send(delivery, timeout=attempt_timeout()))
+        what = f"event {delivery.event_id} to {redacted(delivery.url)}"
+        if isinstance(decision, Delivered):
+            self.log.info("ringback: delivered %s: status %d", what, decision.status)
+            return decision.status
+        if isinstance(decision, GiveUp):
+            raise errors.GaveUpError(f"not delivered, {what}: {decision.why}")
+        raise errors.DeliveryError(f"not delivered, {what}: {decision.why}", retry_after=decision.not_before)
+
+    def _ending(self, context: Context, here: Site) -> Ending:
+        from ringback_notifier._compat import task_instances_in_worker
+        from ringback_notifier._context import ending_of, task_shapes
+        from ringback_notifier._prediction import predict_state
+        from ringback_notifier.errors import NotifierError
+
+        dag, dag_run = context["dag"], context["dag_run"]
+        stray = set(dag.task_dict) - self.get_flat_relative_ids(upstream=True) - {self.task_id}
+        if stray:
+            raise NotifierError(
+                f"these tasks are not upstream of {self.task_id}: {', '.join(sorted(stray))}; call notify_completion() "
+                "after the last task of the DAG is defined"
+            )
+        instances = task_instances_in_worker(context["ti"], dag_run.dag_id, dag_run.run_id)
+        instances = tuple(ti for ti in instances if ti.task_id != self.task_id)
+        state = predict_state(task_shapes(dag), instances, own_task_id=self.task_id)
+        return ending_of(
+            dag_run,
+            state=state,
+            reason="task_failure" if state == "failed" else None,
+            task_instances=instances,
+            result=self._result(context, here),
+        )
+
+    def _result(self, context: Context, here: Site) -> Result:
+        from ringback_notifier._context import declared_result, xcom_source
+        from ringback_notifier._report import Result
+
+        dag_run = context["dag_run"]
+        if self._result_source is None and self.result is None:
+            return declared_result(context["dag"], context["ti"], here)
+        fetch_url = xcom_source(self._result_source, dag_run.dag_id, dag_run.run_id, here)
+        return Result(value=self.result, fetch_url=fetch_url, unavailable=self._result_unavailable)
+
+    def _decides_the_run(self, context: Context) -> bool:
+        """Tell whether Airflow would take this task's state for the run's: when all other tasks are teardowns."""
+        from ringback_notifier._context import task_shapes
+        from ringback_notifier._prediction import effective_leaves
+
+        return self.task_id in effective_leaves(task_shapes(context["dag"]))
+
+
+def _attempts(ti: Any, retries: int | None) -> int:
+    """Return how many tries this run's final task has made, not counting those before it was cleared."""
+    return int(ti.try_number - (ti.max_tries - (retries or 0)))

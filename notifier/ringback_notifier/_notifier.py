@@ -1,0 +1,224 @@
+"""The DAG-run callback: a notifier that reports the run about a second after Airflow has closed it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.notifier import BaseNotifier
+
+from ringback_notifier._budget import SharedBudget
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from ringback_notifier._delivery import Delivery
+    from ringback_notifier._destination import Destination
+    from ringback_notifier._policy import Decision
+    from ringback_notifier._prediction import TaskInstance
+    from ringback_notifier._report import Result, Site
+    from ringback_protocol import CallbackRequest
+
+__all__ = ["CompletionNotifier"]
+
+_FINAL_STATES = ("success", "failed")
+_SHARED = SharedBudget(total=30.0, window=50.0)
+
+
+class CompletionNotifier(BaseNotifier):
+    """
+    Report the run to the callback URL in its conf.
+
+    Use it as ``on_success_callback`` and ``on_failure_callback`` of a DAG.  It sends within a budget
+    (``[ringback] callback_budget``), because the DAG processor kills callbacks that take long.  What goes
+    wrong (a receiver that is down, a URL that is not allowed) is logged as an error and never raised.
+
+    :param result: what to tell: any JSON value, templated, or an ``XComArg``; by default the result that the
+        DAG declares, where Airflow has that (≥ 3.3).  (templated)
+    """
+
+    template_fields: Sequence[str] = ("result",)
+
+    def __init__(self, *, result: Any = None, context: Any = None) -> None:
+        super().__init__(*([] if context is None else [context]))
+        self.result = result
+        self._result_source: Any = result
+        self._result_unavailable = False
+
+    def __call__(self, *args: Any) -> None:
+        """Report one run.  Works on a copy: one instance serves every run, and rendering changes it."""
+        if len(args) != 1:
+            self.log.warning("ringback: called with something that is no context; nothing reported")
+            return
+        mine = copy.copy(self)
+        mine.render_template_fields(args[0])
+        mine.notify(args[0])
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Report one run from an event loop; its context was given to the constructor."""
+        mine = copy.copy(self)
+        mine.render_template_fields(self.context)
+        return mine.async_notify(self.context).__await__()
+
+    def get_template_env(self, dag: Any = None) -> Any:
+        """Return a template environment, also for the serialized DAG of ``dag.test()``, which has none."""
+        return super().get_template_env(dag if hasattr(dag, "get_template_env") else None)
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the result; one that cannot be rendered is reported as unavailable, and the rest goes out."""
+        from ringback_notifier._context import materialised
+
+        try:
+            super().render_template_fields(context, jinja_env)
+            self.result = materialised(self.result)
+        except Exception as error:
+            self.log.warning("ringback: the result cannot be rendered: %s: %s", type(error).__name__, error)
+            self.result, self._result_unavailable = None, True
+
+    def notify(self, context: Context) -> None:
+        """Send, and try again while the budget lasts."""
+        from ringback_notifier._compat import task_instances_in_callback
+        from ringback_notifier._config import attempt_timeout, callback_budget
+        from ringback_notifier._context import load_destination
+        from ringback_notifier._delivery import send_within
+
+        started = time.monotonic()
+        budget = min(callback_budget(), _SHARED.left(started))
+        with self._errors_logged():
+            try:
+                if (request := self._request(context)) is None:
+                    return
+                delivery = self._delivery(
+                    context, request, load_destination(request.destination), task_instances_in_callback
+                )
+                if budget > 0:
+                    self._conclude(delivery, send_within(delivery, budget=budget, timeout=attempt_timeout()))
+                else:
+                    self.log.error(
+                        "ringback: event %s not sent: the callbacks before it in this file used up the time that "
+                        "the DAG processor allows",
+                        delivery.event_id,
+                    )
+            finally:
+                now = time.monotonic()
+                _SHARED.spend(now - started, now)
+
+    async def async_notify(self, context: Context) -> None:
+        """Send, and try again while the budget lasts; the same as :meth:`notify`, for an event loop."""
+        from ringback_notifier._config import attempt_timeout, callback_budget
+        from ringback_notifier._context import aload_destination
+        from ringback_notifier._delivery import asend_within
+
+        with self._errors_logged():
+            if (request := self._request(context)) is None:
+                return
+            delivery = self._delivery(context, request, await aload_destination(request.destination))
+            decision = await asend_within(delivery, budget=callback_budget(), timeout=attempt_timeout())
+            self._conclude(delivery, decision)
+
+    @contextlib.contextmanager
+    def _errors_logged(self) -> Iterator[None]:
+        from ringback_notifier.errors import NotifierError
+        from ringback_protocol import ProtocolError
+
+        try:
+            yield
+        except (NotifierError, ProtocolError) as error:
+            self.log.error("ringback: nothing reported: %s", error)
+
+    def _request(self, context: Context) -> CallbackRequest | None:
+        """Return what is to be reported, or ``None`` if nothing is."""
+        from ringback_notifier._prepare import requested
+
+        dag_run = context.get("dag_run")
+        if dag_run is None:
+            self.log.warning(
+                "ringback: run %s is not reported by this callback: Airflow gave it no dag_run (as it does for runs "
+                "in which no task succeeded or failed), so its conf is unknown",
+                context.get("run_id"),
+            )
+            return None
+        request = requested(dag_run)
+        if request is None:
+            return None
+        state = _state(dag_run)
+        if state not in _FINAL_STATES:
+            self.log.warning("ringback: nothing reported: the run is %s; use this on the DAG, not on a task", state)
+            return None
+        return request if request.wants(state) else None
+
+    def _delivery(
+        self,
+        context: Context,
+        request: CallbackRequest,
+        destination: Destination,
+        ask_for_tasks: Callable[[Any, str, str], tuple[TaskInstance, ...] | None] | None = None,
+    ) -> Delivery:
+        from ringback_notifier._config import site
+        from ringback_notifier._context import ending_of
+        from ringback_notifier._prepare import delivery_of
+
+        here, dag_run, reason = site(), context["dag_run"], context.get("reason")
+        ending = ending_of(
+            dag_run,
+            state=_state(dag_run),
+            reason=None if reason == "success" else reason,
+            task_instances=self._task_instances(context, ask_for_tasks),
+            result=self._result(context, here),
+        )
+        return delivery_of(ending, request, destination, site=here, reported_by="callback")
+
+    def _task_instances(
+        self,
+        context: Context,
+        ask: Callable[[Any, str, str], tuple[TaskInstance, ...] | None] | None,
+    ) -> tuple[TaskInstance, ...]:
+        """Return all task instances where Airflow can be asked, else the one that the context is about."""
+        from ringback_notifier._prediction import TaskInstance
+
+        ti: Any = context.get("ti")
+        if ti is None:
+            return ()
+        try:
+            if ask is not None and (found := ask(ti, ti.dag_id, ti.run_id)) is not None:
+                return found
+        except Exception as error:
+            self.log.warning("ringback: the run's tasks are unknown: %s: %s", type(error).__name__, error)
+        state = getattr(ti.state, "value", ti.state)
+        return (TaskInstance(task_id=ti.task_id, map_index=-1 if ti.map_index is None else ti.map_index, state=state),)
+
+    def _result(self, context: Context, here: Site) -> Result:
+        from ringback_notifier._context import declared_result, xcom_source
+        from ringback_notifier._report import Result
+
+        dag_run: Any = context["dag_run"]
+        fetch_url = xcom_source(self._result_source, dag_run.dag_id, dag_run.run_id, here)
+        if self._result_source is not None:
+            return Result(value=self.result, fetch_url=fetch_url, unavailable=self._result_unavailable)
+        if (ti := context.get("ti")) is None:
+            return Result()
+        try:
+            return declared_result(context["dag"], ti, here)
+        except Exception as error:
+            self.log.warning("ringback: the DAG's result is unknown: %s: %s", type(error).__name__, error)
+            return Result(unavailable=True)
+
+    def _conclude(self, delivery: Delivery, decision: Decision) -> None:
+        from ringback_notifier._allow import redacted
+        from ringback_notifier._policy import Delivered
+
+        what = f"event {delivery.event_id} to {redacted(delivery.url)}"
+        if isinstance(decision, Delivered):
+            self.log.info("ringback: delivered %s: status %d", what, decision.status)
+        else:
+            self.log.error("ringback: not delivered, %s: %s", what, decision.why)
+
+
+def _state(dag_run: Any) -> Any:
+    from ringback_notifier._context import member
+
+    state = member(dag_run, "state")
+    return getattr(state, "value", state)

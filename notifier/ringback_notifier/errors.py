@@ -1,0 +1,52 @@
+"""What can go wrong in the notifier.
+
+    NotifierError
+    ├── DestinationError        a connection of type ringback is missing or malformed
+    ├── NotAllowedError         the destination does not allow the callback URL
+    └── DeliveryError           an attempt was made and the event is not delivered
+        └── GaveUpError         … and no further attempt will help
+
+Messages are meant for the person who reads the task's log: they name the connection, the field and
+the mend.  None carries a key, a query string or a body.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DeliveryError", "DestinationError", "GaveUpError", "NotAllowedError", "NotifierError"]
+
+
+class NotifierError(Exception):
+    """Root of everything the notifier raises on purpose."""
+
+    reason: str = "notifier_error"
+
+
+class DestinationError(NotifierError):
+    """A destination's Airflow connection is missing or malformed."""
+
+    reason = "malformed_destination"
+
+
+class NotAllowedError(NotifierError):
+    """No pattern in the destination's allow-list matches the callback URL, so nothing was sent."""
+
+    reason = "not_allowed"
+
+
+class DeliveryError(NotifierError):
+    """The event was not delivered, but a later attempt may succeed.
+
+    :param retry_after: seconds to wait at least before the next attempt, or ``None``.
+    """
+
+    reason = "not_delivered"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class GaveUpError(DeliveryError):
+    """The receiver wants no further attempt."""
+
+    reason = "gave_up"

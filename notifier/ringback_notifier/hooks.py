@@ -1,0 +1,50 @@
+"""The hook behind connections of type ``ringback``; Airflow refuses to start on a connection type without one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk.bases.hook import BaseHook
+
+__all__ = ["RingbackHook"]
+
+
+class RingbackHook(BaseHook):
+    """
+    Check a destination's connection.
+
+    :param ringback_conn_id: id of the connection, ``ringback_<destination>``.
+    """
+
+    conn_name_attr = "ringback_conn_id"
+    default_conn_name = "ringback_default"
+    conn_type = "ringback"
+    hook_name = "Ringback destination"
+
+    def __init__(self, ringback_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.ringback_conn_id = ringback_conn_id
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether keys, allow-list and certificates can be used; nothing is sent."""
+        from ringback_notifier._context import load_destination
+        from ringback_notifier.errors import DestinationError
+
+        prefix = "ringback_"
+        if not self.ringback_conn_id.startswith(prefix):
+            return False, f"the connection's id must start with {prefix}, followed by the destination's name"
+        try:
+            destination = load_destination(self.ringback_conn_id[len(prefix) :])
+            destination.ssl_context()
+        except DestinationError as error:
+            return False, str(error)
+        if not destination.allow:
+            return False, 'keys are fine, but "allow" is empty: nothing would be sent'
+        return (
+            True,
+            f"{len(destination.keys)} signing key(s), {len(destination.allow)} allowed URL pattern(s)",
+        )
+
+    def get_conn(self) -> Any:
+        """Refuse: a destination is nothing to connect to before an event goes out."""
+        raise NotImplementedError("a ringback connection holds settings; there is nothing to connect to")
