@@ -1,0 +1,79 @@
+"""``ringback keys``: make the keys that sign and verify events."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from ringback_protocol import PrivateKey, Secret
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Make the keys that sign and verify events.", no_args_is_help=True)
+
+
+class Scheme(str, Enum):
+    """How events are signed."""
+
+    ED25519 = "ed25519"
+    HMAC = "hmac"
+
+
+@app.callback()
+def group() -> None:
+    """Make the keys that sign and verify events."""
+
+
+@app.command()
+def new(
+    destination: Annotated[
+        str, typer.Option(help="The destination's name: the Airflow connection becomes ringback_<name>.")
+    ] = "default",
+    allow: Annotated[
+        list[str] | None, typer.Option(help="A URL pattern that events may go to; may be repeated.")
+    ] = None,
+    scheme: Annotated[
+        Scheme, typer.Option(help="ed25519: receivers hold no secret. hmac: both sides share one.")
+    ] = Scheme.ED25519,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Make a key pair, and print the command that gives it to Airflow.
+
+    Example: ringback keys new --allow https://portal.example/airflow/
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", destination):
+        raise typer.BadParameter("1 to 64 letters, digits, '_' or '-'", param_hint="--destination")
+    if scheme is Scheme.ED25519:
+        private = PrivateKey.generate()
+        signing, verifying = private.reveal(), str(private.public())
+    else:
+        signing = verifying = Secret.generate().reveal()
+    connection = {
+        "conn_type": "ringback",
+        "password": signing,
+        "extra": {"allow": allow or ["https://portal.example/airflow/"]},
+    }
+    conn_id = f"ringback_{destination}"
+    add = f"airflow connections add {conn_id} --conn-json {shlex.quote(json.dumps(connection))}"
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"signing_key": signing, "verification_key": verifying, "conn_id": conn_id, "connection": connection}
+            )
+        )
+        return
+    secret_note = " (a secret as well: HMAC shares it)" if scheme is Scheme.HMAC else ""
+    typer.echo(f"Signing key, a secret, for Airflow only:\n  {signing}\n")
+    typer.echo(f"Verification key, for receivers{secret_note}:\n  {verifying}\n")
+    typer.echo("Give the signing key to Airflow:")
+    typer.echo(f"  {add}\n")
+    typer.echo("Or through the environment of every Airflow component:")
+    typer.echo(f"  export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(json.dumps(connection))}\n")
+    if not allow:
+        typer.echo("Put your receiver's address in place of https://portal.example/airflow/.")
+    typer.echo(f'In the receiver: Receiver(…, keys=["{verifying if scheme is Scheme.ED25519 else "whsec_…"}"])')
