@@ -1,0 +1,1 @@
+"""See it happen: a real Airflow, a real receiver, one command (``make demo``)."""

@@ -1,0 +1,207 @@
+"""A real Airflow in a temporary home: scheduler, DAG processor, API server, triggerer, on SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+__all__ = ["AirflowDied", "LocalAirflow", "free_port"]
+
+_COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+_STOP_SECONDS = 10
+
+
+class AirflowDied(RuntimeError):
+    """A component ended, or did not come up in time; the message shows the end of its log."""
+
+
+def free_port() -> int:
+    """Return a port on 127.0.0.1 that nobody uses just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LocalAirflow:
+    """Start and stop Airflow's components.
+
+    :param home: an empty folder; becomes ``AIRFLOW_HOME``.
+    :param dags: the DAG folder.
+    :param settings: further environment, such as ``AIRFLOW_CONN_…``.
+    """
+
+    def __init__(self, home: Path, dags: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.username = "admin"
+        self.password = secrets.token_urlsafe(12)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        passwords = home / "passwords.json"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            "AIRFLOW_HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(32),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "10",
+            **(settings or {}),
+        }
+        passwords.write_text(json.dumps({self.username: self.password}), encoding="utf-8")
+
+    def __enter__(self) -> LocalAirflow:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, say: Callable[[str], None] = lambda _: None, *, timeout: float = 180) -> None:
+        """Create the database, start everything, and wait until the API answers and DAGs are parsed.
+
+        :param say: told in a few words what is being waited for.
+        :param timeout: seconds for all of it.
+        :raises AirflowDied: if something ends or the time is up.
+        """
+        deadline = time.monotonic() + timeout
+        say("creating Airflow's database")
+        self.run("db", "migrate")
+        say("starting Airflow's components")
+        for component in _COMPONENTS:
+            self.start_component(component)
+        say("waiting for the API server")
+        self._wait_until(self._api_answers, deadline, "the API server did not answer")
+        say("waiting for the DAG processor")
+        self._wait_until(self._dags_parsed, deadline, "no DAG was parsed")
+
+    def run(self, *arguments: str) -> str:
+        """Run ``airflow …`` in this home to its end and return what it printed.
+
+        :raises AirflowDied: if it fails.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise AirflowDied(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-4000:]}")
+        return done.stdout
+
+    def start_component(self, component: str) -> None:
+        """Start one component in a process group of its own."""
+        with self.log_of(component).open("ab") as log:
+            self._processes[component] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", component],
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def log_of(self, component: str) -> Path:
+        """Return the file with a component's output."""
+        return self.home / f"{component}.log"
+
+    def stop(self) -> None:
+        """Stop every component and whatever it started; nothing is left running."""
+        for process in self._processes.values():
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in self._processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(deadline - time.monotonic(), 0.1))
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+        self._processes.clear()
+
+    def api(self) -> httpx.Client:
+        """Return an HTTP client of the REST API, signed in."""
+        credentials = {"username": self.username, "password": self.password}
+        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=30, trust_env=False)
+        answer.raise_for_status()
+        headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    def _api_answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v2/version", timeout=2, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _dags_parsed(self) -> bool:
+        folder = Path(self.environment["AIRFLOW__CORE__DAGS_FOLDER"])
+        files = {path.name for path in folder.glob("*.py")}
+        with self.api() as api:
+            dags = api.get("/api/v2/dags", params={"limit": 100}).json()["dags"]
+            broken = api.get("/api/v2/importErrors").json()["import_errors"]
+        if broken:
+            raise AirflowDied(f"{broken[0]['filename']} cannot be imported:\n{broken[0]['stack_trace']}")
+        return {Path(dag["fileloc"]).name for dag in dags} >= files
+
+    def _wait_until(self, condition: Callable[[], bool], deadline: float, otherwise: str) -> None:
+        while not condition():
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise AirflowDied(f"airflow {name} ended:\n{self._end_of_log(name)}")
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"--- {name}\n{self._end_of_log(name)}" for name in self._processes)
+                raise AirflowDied(f"{otherwise} in time:\n{logs}")
+            time.sleep(0.3)
+
+    def _end_of_log(self, component: str) -> str:
+        return self.log_of(component).read_text(encoding="utf-8", errors="replace")[-2000:]
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that clean-up runs on both."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
