@@ -16,7 +16,8 @@ from ringback_notifier.errors import DestinationError
 __all__ = ["AllowPattern", "allows", "parse_pattern", "redacted"]
 
 _PORTS = {"https": 443, "http": 80}
-_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")  # urlsplit drops line breaks and tabs without a word
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,7 @@ def parse_pattern(text: object) -> AllowPattern:
     if not isinstance(text, str):
         raise DestinationError(f"allow: a pattern must be a text such as https://portal.example/, not {text!r}")
     parts = _take_apart(text)
-    if parts is None or "?" in text or "#" in text or not _HOST.fullmatch(parts[1]):
+    if parts is None or "?" in text or "#" in text:
         raise DestinationError(
             f"allow: {text!r} is no pattern; write scheme, host and optionally port and path, such as "
             "https://portal.example/airflow/ or https://*.example.com/"
@@ -60,7 +61,7 @@ def parse_pattern(text: object) -> AllowPattern:
 def allows(patterns: Iterable[AllowPattern], url: str) -> bool:
     """Tell whether any pattern covers the URL; a URL with dot segments is never covered."""
     parts = _take_apart(url)
-    return parts is not None and any(pattern.matches(*parts) for pattern in patterns)
+    return parts is not None and "*" not in parts[1] and any(pattern.matches(*parts) for pattern in patterns)
 
 
 def redacted(url: str) -> str:
@@ -70,7 +71,9 @@ def redacted(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "(malformed URL)"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if not parts.hostname:
+        return "(malformed URL)"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path}" + ("?…" if parts.query else "")
 
 
@@ -83,6 +86,8 @@ def _take_apart(url: str) -> tuple[str, str, int, tuple[str, ...]] | None:
     if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if not _HOST.fullmatch(host) or not _VISIBLE_ASCII.fullmatch(url):
+        return None
     segments = tuple(parts.path.split("/")[1:])
     if any(_is_dots(segment) for segment in segments):
         return None

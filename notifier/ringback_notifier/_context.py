@@ -92,16 +92,17 @@ def xcom_source(result: Any, dag_id: str, run_id: str, site: Site) -> str | None
     return site.xcom_url(dag_id, run_id, operator.task_id, key)
 
 
-def load_destination(name: str) -> Destination:
+def load_destination(name: str, *, conn_id: str | None = None) -> Destination:
     """Look up a destination's connection in Airflow.
 
+    :param conn_id: of the connection, if not the usual.
     :raises DestinationError: if it is missing or malformed.
     """
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        connection = Connection.get(connection_id(name))
+        connection = Connection.get(conn_id or connection_id(name))
     except AirflowNotFoundException:
         raise _missing(name) from None
     return _destination(name, connection)

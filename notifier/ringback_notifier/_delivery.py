@@ -14,6 +14,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import httpx
 
@@ -74,21 +75,39 @@ async def asend(delivery: Delivery, *, timeout: float) -> Outcome:
         return await asyncio.wait_for(_asend(delivery, context), timeout)
     except asyncio.TimeoutError:
         return NoAnswer(error="timeout: the deadline for the whole attempt has passed")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        # OSError: httpcore lets an ssl.SSLError through, such as TLS 1.3's late refusal of a client.
         return _no_answer(error)
 
 
 async def _asend(delivery: Delivery, context: ssl.SSLContext) -> Outcome:
-    async with (
-        httpx.AsyncClient(verify=context, follow_redirects=False, trust_env=False, timeout=None) as client,  # noqa: S113
-        client.stream("POST", delivery.url, content=delivery.body, headers=_headers(delivery)) as response,
-    ):
-        excerpt = b""
-        async for chunk in response.aiter_raw():
-            excerpt += chunk
-            if len(excerpt) >= _MAX_ANSWER_BYTES:
-                break
-        return _answer(response, excerpt)
+    opened: list[Any] = []
+
+    async def remember(event: str, info: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            opened.append(info["return_value"])
+
+    try:
+        async with (
+            httpx.AsyncClient(verify=context, follow_redirects=False, trust_env=False, timeout=None) as client,  # noqa: S113
+            client.stream(
+                "POST",
+                delivery.url,
+                content=delivery.body,
+                headers=_headers(delivery),
+                extensions={"trace": remember},
+            ) as response,
+        ):
+            excerpt = b""
+            async for chunk in response.aiter_raw():
+                excerpt += chunk
+                if len(excerpt) >= _MAX_ANSWER_BYTES:
+                    break
+            return _answer(response, excerpt)
+    finally:
+        # httpcore forgets a connection that is cancelled in its TLS handshake; the event loop would keep it open.
+        for stream in opened:
+            await stream.aclose()
 
 
 def send_within(delivery: Delivery, *, budget: float, timeout: float) -> Decision:
@@ -156,12 +175,12 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
     )
 
 
-def _no_answer(error: httpx.HTTPError | httpx.InvalidURL) -> NoAnswer:
+def _no_answer(error: httpx.HTTPError | httpx.InvalidURL | OSError) -> NoAnswer:
     kind = (
         "timeout"
         if isinstance(error, httpx.TimeoutException)
         else "connect"
-        if isinstance(error, httpx.NetworkError)
+        if isinstance(error, httpx.NetworkError | OSError)
         else "protocol"
     )
     return NoAnswer(error=f"{kind}: {error}")

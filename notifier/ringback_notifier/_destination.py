@@ -20,7 +20,7 @@ CONTENT_TYPES = ("application/json", "application/cloudevents+json")
 
 _KNOWN = ("allow", "headers", "ca_bundle", "client_cert", "client_key", "content_type")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_VALUE = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")  # section 5.5: no white space around it
 _OURS = frozenset(
     {
         "connection",
@@ -83,7 +83,7 @@ class Destination:
             context = ssl.create_default_context(cafile=self.ca_bundle)
             field_name = "client_cert"
             if self.client_cert:
-                context.load_cert_chain(self.client_cert, self.client_key)
+                context.load_cert_chain(self.client_cert, self.client_key, password=_no_pass_phrase)
         except (OSError, ssl.SSLError) as error:
             raise DestinationError(
                 f"connection {connection_id(self.name)}: {field_name} cannot be used: {error.strerror or error}"
@@ -151,7 +151,7 @@ def _headers(value: object, where: str) -> dict[str, str]:
             raise DestinationError(f"{where}: extra: headers: {name!r} is not a header with a plain text value")
         if name.lower() in _OURS or name.lower().startswith("webhook-"):
             raise DestinationError(f"{where}: extra: headers: {name!r} is set by Ringback itself")
-    return value
+    return {name.lower(): text for name, text in value.items()}
 
 
 def _path(settings: Mapping[str, Any], key: str, where: str) -> str | None:
@@ -159,6 +159,11 @@ def _path(settings: Mapping[str, Any], key: str, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise DestinationError(f"{where}: extra: {key} must be the path of a PEM file")
     return value or None
+
+
+def _no_pass_phrase() -> str:
+    # Without this, OpenSSL asks for it on the terminal, and the task waits for an answer for ever.
+    raise OSError("its key is encrypted, and must be stored without a pass phrase")
 
 
 def _origin(url: str) -> str:

@@ -120,6 +120,10 @@ class NotifyCompletionOperator(BaseOperator):
             failure = AirflowFailException(f"ringback: {error}")
         except (errors.NotifierError, ProtocolError) as error:
             failure = AirflowFailException(f"ringback: {error}")
+        except Exception as error:
+            if not self._decides_the_run(context) or context["ti"].try_number <= context["ti"].max_tries:
+                raise
+            failure = AirflowFailException(f"ringback: {type(error).__name__}: {error}")
         if self._decides_the_run(context):
             self.log.error("%s (not raised: Airflow would fail the run, which has no other task that counts)", failure)
             return {"outcome": "not_delivered"}
@@ -191,7 +195,11 @@ class NotifyCompletionOperator(BaseOperator):
 
         dag_run = context["dag_run"]
         if self._result_source is None and self.result is None:
-            return declared_result(context["dag"], context["ti"], here)
+            try:
+                return declared_result(context["dag"], context["ti"], here)
+            except Exception as error:
+                self.log.warning("ringback: the DAG's result is unknown: %s: %s", type(error).__name__, error)
+                return Result(unavailable=True)
         fetch_url = xcom_source(self._result_source, dag_run.dag_id, dag_run.run_id, here)
         return Result(value=self.result, fetch_url=fetch_url, unavailable=self._result_unavailable)
 

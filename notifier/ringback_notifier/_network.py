@@ -22,6 +22,7 @@ import httpx
 __all__ = ["DeadlineTransport"]
 
 _MAX_ADDRESSES = 3
+_WRITE_BYTES = 4_096
 _SocketOptions = Iterable[tuple[Any, ...]] | None
 
 
@@ -122,7 +123,9 @@ class _DeadlineStream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, _left(self._deadline, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline, httpcore.WriteTimeout))
+        # In pieces: the stream beneath allows the timeout anew for everything that the socket takes.
+        for start in range(0, len(buffer), _WRITE_BYTES):
+            self._stream.write(buffer[start : start + _WRITE_BYTES], _left(self._deadline, httpcore.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

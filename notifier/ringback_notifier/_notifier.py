@@ -53,15 +53,11 @@ class CompletionNotifier(BaseNotifier):
         if len(args) != 1:
             self.log.warning("ringback: called with something that is no context; nothing reported")
             return
-        mine = copy.copy(self)
-        mine.render_template_fields(args[0])
-        mine.notify(args[0])
+        copy.copy(self).notify(args[0])
 
     def __await__(self) -> Generator[Any, Any, None]:
         """Report one run from an event loop; its context was given to the constructor."""
-        mine = copy.copy(self)
-        mine.render_template_fields(self.context)
-        return mine.async_notify(self.context).__await__()
+        return copy.copy(self).async_notify(self.context).__await__()
 
     def get_template_env(self, dag: Any = None) -> Any:
         """Return a template environment, also for the serialized DAG of ``dag.test()``, which has none."""
@@ -86,9 +82,9 @@ class CompletionNotifier(BaseNotifier):
         from ringback_notifier._delivery import send_within
 
         started = time.monotonic()
-        budget = min(callback_budget(), _SHARED.left(started))
         with self._errors_logged():
             try:
+                budget = min(callback_budget(), _SHARED.left(started))
                 if (request := self._request(context)) is None:
                     return
                 delivery = self._delivery(
@@ -128,6 +124,8 @@ class CompletionNotifier(BaseNotifier):
             yield
         except (NotifierError, ProtocolError) as error:
             self.log.error("ringback: nothing reported: %s", error)
+        except Exception:
+            self.log.exception("ringback: nothing reported")
 
     def _request(self, context: Context) -> CallbackRequest | None:
         """Return what is to be reported, or ``None`` if nothing is."""
@@ -161,6 +159,7 @@ class CompletionNotifier(BaseNotifier):
         from ringback_notifier._context import ending_of
         from ringback_notifier._prepare import delivery_of
 
+        self.render_template_fields(context)
         here, dag_run, reason = site(), context["dag_run"], context.get("reason")
         ending = ending_of(
             dag_run,
@@ -191,11 +190,11 @@ class CompletionNotifier(BaseNotifier):
         return (TaskInstance(task_id=ti.task_id, map_index=-1 if ti.map_index is None else ti.map_index, state=state),)
 
     def _result(self, context: Context, here: Site) -> Result:
-        from ringback_notifier._context import declared_result, xcom_source
+        from ringback_notifier._context import declared_result, member, xcom_source
         from ringback_notifier._report import Result
 
         dag_run: Any = context["dag_run"]
-        fetch_url = xcom_source(self._result_source, dag_run.dag_id, dag_run.run_id, here)
+        fetch_url = xcom_source(self._result_source, member(dag_run, "dag_id"), member(dag_run, "run_id"), here)
         if self._result_source is not None:
             return Result(value=self.result, fetch_url=fetch_url, unavailable=self._result_unavailable)
         if (ti := context.get("ti")) is None:
