@@ -1,0 +1,127 @@
+"""Run handlers after the commit, at least once each, however often they fail and whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from ringback_receiver._handlers import Handlers, backoff, describe
+from ringback_receiver._store import HandlerCall, Store
+from ringback_receiver.errors import StoreError
+
+__all__ = ["CONCURRENCY", "LEASE", "POLL_INTERVAL", "Dispatcher"]
+
+LEASE = 30.0
+"""Seconds after which the turns of a process that died are taken over; the living renew theirs."""
+POLL_INTERVAL = 1.0
+"""Seconds between two looks for turns that are due, besides those that are announced."""
+CONCURRENCY = 16
+"""Handlers that run at the same time in one process."""
+
+log = logging.getLogger("ringback_receiver")
+
+
+class Dispatcher:
+    """Claim what is due, run it, note what came of it.
+
+    :param clock: Unix seconds.
+    :param chance: a random number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        handlers: Handlers,
+        *,
+        clock: Callable[[], float],
+        chance: Callable[[], float] = random.random,
+        lease: float = LEASE,
+        poll_interval: float = POLL_INTERVAL,
+    ) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._clock = clock
+        self._chance = chance
+        self._lease = lease
+        self._interval = poll_interval
+        self._wake = asyncio.Event()
+        self._running: dict[asyncio.Task[None], HandlerCall] = {}
+        self._renewed = clock()
+        self._closing = False
+        self._loop = asyncio.create_task(self._dispatch(), name="ringback-handlers")
+
+    def wake(self) -> None:
+        """Look now: something may be due."""
+        self._wake.set()
+
+    async def close(self, timeout: float) -> None:
+        """Take nothing more, and let what runs finish.
+
+        :param timeout: seconds after which it is cancelled; its turn comes again when its lease ends.
+        """
+        self._closing = True
+        self._wake.set()
+        await asyncio.wait([self._loop])
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout)
+        left = list(self._running)
+        for task in left:
+            log.warning("handler %s did not finish in time and will run again", self._running[task].handler)
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _dispatch(self) -> None:
+        while not self._closing:
+            self._wake.clear()
+            try:
+                await self._renew()
+                await self._claim()
+            except Exception as error:  # whatever it is, the next look may go well
+                log.warning("cannot look for handlers' turns: %s", describe(error))
+            alarm = asyncio.get_running_loop().call_later(self._interval, self._wake.set)
+            await self._wake.wait()
+            alarm.cancel()
+
+    async def _claim(self) -> None:
+        names, free = self._handlers.names, CONCURRENCY - len(self._running)
+        if not names or free <= 0:
+            return
+        now = self._clock()
+        for call in await self._store.claim_calls(names, now=now, lease_until=now + self._lease, limit=free):
+            task = asyncio.create_task(self._run(call), name=f"ringback-handler {call.handler}")
+            self._running[task] = call
+            task.add_done_callback(self._finished)
+
+    async def _renew(self) -> None:
+        now = self._clock()
+        if self._running and now - self._renewed >= self._lease / 3:
+            await self._store.renew_calls(list(self._running.values()), lease_until=now + self._lease)
+        elif self._running:
+            return
+        self._renewed = now
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._wake.set()
+
+    async def _run(self, call: HandlerCall) -> None:
+        try:
+            try:
+                await self._handlers.call(call.handler, call.completion)
+            except Exception as error:
+                delay = backoff(call.attempts, self._chance())
+                log.exception(
+                    "handler %s failed on event %s, attempt %d; next in %.0f s",
+                    call.handler,
+                    call.completion.event_id,
+                    call.attempts,
+                    delay,
+                )
+                await self._store.retry_call(call, due=self._clock() + delay, error=describe(error))
+            else:
+                await self._store.finish_call(call, at=self._clock())
+        except StoreError as error:
+            # Its lease ends, and its turn comes again: at least once.
+            log.warning("cannot note what came of handler %s: %s", call.handler, error)

@@ -1,0 +1,331 @@
+"""The receiver: trigger a run, remember who waits, believe its event, wake them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+from ringback_protocol import DEFAULT_TOLERANCE, VerificationError, parse_verification_keys, verify_event
+from ringback_protocol.keys import VerificationKey
+from ringback_protocol.verifying import Headers
+from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
+from ringback_receiver._answer import Answer, answer_refusal, answer_transition
+from ringback_receiver._callback_conf import check_callback, conf_with_callback
+from ringback_receiver._dag_run import DagRun
+from ringback_receiver._dispatcher import Dispatcher
+from ringback_receiver._handlers import HandlerFunction, Handlers, describe
+from ringback_receiver._ids import new_request_id
+from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, Transition
+from ringback_receiver._run_handle import RunHandle
+from ringback_receiver._store import FailingCall, Store
+from ringback_receiver._store_url import store_from_url
+from ringback_receiver._waiters import Waiters
+from ringback_receiver.errors import (
+    ConfigurationError,
+    ReceiverNotOpen,
+    StoreError,
+    TriggerUnconfirmed,
+    UnknownRequest,
+)
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+__all__ = ["Airflow", "Receiver"]
+
+F = TypeVar("F", bound=HandlerFunction)
+
+log = logging.getLogger("ringback_receiver")
+
+_DEFINITIVE = (AirflowUsageError, AirflowAuthError, AirflowRequestRejected)
+"""Errors after which there is no run; after any other there may be one."""
+
+_WORTH_A_WARNING = frozenset({Transition.CONFLICT, Transition.LATE})
+
+
+class Airflow(Protocol):
+    """What the receiver needs of Airflow; :class:`AsyncAirflowClient` has it."""
+
+    async def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        logical_date: datetime | None = None,
+        note: str | None = None,
+    ) -> DagRun:
+        """Create a DAG run."""
+
+
+class _Open:
+    """What a receiver has while it is open."""
+
+    __slots__ = ("dispatcher", "waiters")
+
+    def __init__(self, store: Store, handlers: Handlers, clock: Callable[[], float]) -> None:
+        self.waiters = Waiters(store)
+        self.dispatcher = Dispatcher(store, handlers, clock=clock)
+
+
+class Receiver:
+    """The caller's end of the line.  Open it before use: ``async with receiver:``.
+
+    :param callback_url: where Airflow reaches this receiver; events for any other URL are refused.
+    :param keys: ``whpk_`` or ``whsec_`` keys, any one of which may sign.
+    :param airflow: the client that triggers; without one the receiver only receives.
+    :param store: a URL such as ``sqlite:///ringback.db``, or a store.
+    :param destination: which Airflow connection shall sign, if not the default one.
+    :param path: of the router's endpoint, by default the callback URL's own; for a proxy that rewrites it.
+    :param tolerance: how old, or how far ahead, an event's signature may be.
+    :param close_timeout: seconds that handlers are given to finish when the receiver closes.
+    :param clock: Unix seconds.
+    :raises ConfigurationError: an argument cannot be right.
+    :raises ringback_protocol.KeyFormatError: a key cannot be right, or there is none.
+    """
+
+    def __init__(
+        self,
+        callback_url: str,
+        keys: str | VerificationKey | Iterable[str | VerificationKey],
+        airflow: Airflow | None = None,
+        store: str | Store = "sqlite:///ringback.db",
+        *,
+        destination: str | None = None,
+        path: str | None = None,
+        tolerance: timedelta = DEFAULT_TOLERANCE,
+        close_timeout: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_callback(callback_url, destination)
+        self.callback_url = callback_url
+        self._keys = parse_verification_keys(keys)
+        self._airflow = airflow
+        self._store = store_from_url(store) if isinstance(store, str) else store
+        self._destination = destination
+        self._path = path
+        self._tolerance = tolerance
+        self._close_timeout = close_timeout
+        self._clock = clock
+        self._handlers = Handlers()
+        self._open: _Open | None = None
+        self._router: APIRouter | None = None
+
+    # --- opening and closing
+
+    async def __aenter__(self) -> Receiver:
+        """Open the store and start running the handlers whose turn it is.
+
+        :raises StoreError: the store cannot be opened.
+        """
+        if self._open is not None:
+            raise ConfigurationError("the receiver is open already")
+        await self._store.open()
+        self._open = _Open(self._store, self._handlers, self._clock)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let running handlers finish within ``close_timeout``, then close everything."""
+        opened = self._require_open()
+        try:
+            await opened.dispatcher.close(self._close_timeout)
+            await opened.waiters.close()
+        finally:
+            self._open = None
+            await self._store.close()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Keep the receiver open while an ASGI application runs: ``FastAPI(lifespan=receiver.lifespan)``."""
+        async with self:
+            yield
+
+    # --- asking
+
+    async def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        logical_date: datetime | None = None,
+        metadata: Any = None,
+        events: Iterable[str] | None = None,
+    ) -> RunHandle:
+        """Trigger a run that rings back; the request is durable before Airflow hears of it.
+
+        :param conf: the run's conf; the request for a callback is added to a copy of it.
+        :param run_id: by default ``ringback__`` and the request id.
+        :param metadata: anything that JSON can say; it stays here and comes back with the completion.
+        :param events: what to be told of: ``started``, ``succeeded``, ``failed``; by default the last two. An
+            ending that is left out never arrives, and the request stays pending.
+        :raises ValueError: ``conf`` asks for a callback already.
+        :raises TypeError: ``metadata`` is not JSON.
+        :raises AirflowRequestRejected: or ``AirflowAuthError`` or ``AirflowUsageError``: there is no run, and
+            the request is abandoned.
+        :raises TriggerUnconfirmed: there may be a run; the request stays pending.
+        :raises StoreError: nothing was sent.
+        """
+        opened = self._require_open()
+        if self._airflow is None:
+            raise ConfigurationError("this receiver cannot trigger: it was made without airflow=")
+        now = self._clock()
+        request_id = new_request_id(now)
+        asking = conf_with_callback(
+            conf,
+            url=self.callback_url,
+            correlation_id=request_id,
+            destination=self._destination,
+            events=events,
+        )
+        request = PendingRequest(
+            request_id=request_id,
+            dag_id=dag_id,
+            run_id=f"ringback__{request_id}" if run_id is None else run_id,
+            callback_url=self.callback_url,
+            created_at=now,
+            metadata=metadata,
+        )
+        await self._store.register(request, handlers=self._handlers.names_for(dag_id))
+        opened.dispatcher.wake()
+        handle = RunHandle(request, self._store, opened.waiters)
+        try:
+            await self._airflow.trigger(dag_id, conf=asking, run_id=request.run_id, logical_date=logical_date)
+        except _DEFINITIVE as error:
+            await self._abandon(request_id, describe(error))
+            raise
+        except Exception as error:
+            raise TriggerUnconfirmed(
+                f"Airflow may or may not have created run {request.run_id!r} of {dag_id!r}: {error}; "
+                f"request {request_id} stays pending",
+                handle=handle,
+            ) from error
+        return handle
+
+    async def request(self, request_id: str) -> RunHandle:
+        """Return the handle of a request made earlier, perhaps by another process.
+
+        :raises UnknownRequest: the store has never heard of it.
+        :raises StoreError: the store cannot be read now.
+        """
+        opened = self._require_open()
+        tracked = (await self._store.look_up([request_id])).get(request_id)
+        if tracked is None:
+            raise UnknownRequest(f"no request {request_id!r} is known here", request_id=request_id)
+        return RunHandle(tracked.request, self._store, opened.waiters)
+
+    # --- being told
+
+    @overload
+    def on_completion(self, dag_id: F, /) -> F: ...
+
+    @overload
+    def on_completion(self, dag_id: str | None = None, *, name: str | None = None) -> Callable[[F], F]: ...
+
+    def on_completion(self, dag_id: str | F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+        """Register a function, asynchronous or not, for the completions of one DAG or of all.
+
+        It runs after the event is durable, at least once per event: make it idempotent, with
+        ``completion.event_id`` as the key.  If it raises it runs again, after 1 s, 2 s, 4 s, … at most an
+        hour, without end; :meth:`failing_handlers` shows it.
+
+        :param name: what the store knows it by, by default ``module.qualname``; keep it across renames.
+        :raises ConfigurationError: another function has the same name.
+        """
+
+        def register(function: F) -> F:
+            self._handlers.add(function, dag_id=None if callable(dag_id) else dag_id, name=name)
+            if self._open is not None:
+                self._open.dispatcher.wake()
+            return function
+
+        return register(dag_id) if callable(dag_id) else register
+
+    async def failing_handlers(self, *, limit: int = 100) -> list[FailingCall]:
+        """Return handlers' turns that failed and will come again, the most often tried first.
+
+        :raises StoreError: the store cannot be read now.
+        """
+        self._require_open()
+        return await self._store.failing_calls(limit=limit)
+
+    # --- receiving
+
+    async def handle(self, headers: Headers, body: bytes) -> Answer:
+        """Verify and record one event; the answer is given once that is durable.
+
+        :param headers: of the HTTP request; names in any case, text or bytes.
+        :param body: the raw bytes, at most ``MAX_EVENT_BYTES`` of them.
+        :raises ReceiverNotOpen: it is.
+        """
+        opened = self._require_open()
+        now = self._clock()
+        try:
+            event = verify_event(
+                headers,
+                body,
+                keys=self._keys,
+                audiences=[self.callback_url],
+                now=now,
+                tolerance=self._tolerance,
+            )
+        except VerificationError as error:
+            return self.refuse(error.status, error.reason)
+        try:
+            recorded = await self._store.record(
+                event,
+                bytes(body),
+                received_at=now,
+                handlers=self._handlers.names_for(event.data.dag_id),
+            )
+        except StoreError as error:
+            log.error("event %s: not recorded: %s", event.id, error)
+            return answer_refusal(error.status, error.reason)
+        if recorded.tracked is not None and recorded.tracked.settled:
+            opened.waiters.settle(recorded.tracked)
+        if recorded.transition in REACHES_HANDLERS:
+            opened.dispatcher.wake()
+        level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
+        log.log(level, "event %s: %s", event.id, recorded.transition.value)
+        return answer_transition(recorded.transition)
+
+    def refuse(self, status: int, reason: str) -> Answer:
+        """Answer a request that is no event for us, and log why; for adapters of web frameworks.
+
+        :param reason: a code, such as ``too_large``.
+        """
+        log.warning("request refused: %s", reason)
+        return answer_refusal(status, reason)
+
+    @property
+    def router(self) -> APIRouter:
+        """The endpoint, for ``app.include_router(receiver.router)``.
+
+        :raises MissingDependency: FastAPI is not installed.
+        """
+        if self._router is None:
+            from ringback_receiver._router import make_router
+
+            self._router = make_router(self, self._path)
+        return self._router
+
+    # --- inside
+
+    def _require_open(self) -> _Open:
+        if self._open is None:
+            raise ReceiverNotOpen
+        return self._open
+
+    async def _abandon(self, request_id: str, reason: str) -> None:
+        """Give a request up, as far as the store can: Airflow's refusal matters more than ours."""
+        try:
+            await self._store.abandon(request_id, reason=reason)
+        except StoreError as error:
+            log.warning("request %s: cannot be marked as abandoned: %s", request_id, error)

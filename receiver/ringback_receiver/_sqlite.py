@@ -1,0 +1,164 @@
+"""The embedded store: one SQLite file, no server, safe for several processes on one machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ringback_protocol import CompletionEvent
+from ringback_receiver import _sqlite_operations as operations
+from ringback_receiver import _sqlite_queries as sql
+from ringback_receiver._matching import PendingRequest
+from ringback_receiver._sqlite_thread import SqliteThread
+from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Tracked
+from ringback_receiver.errors import MissingDependency, StoreError
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+
+OPENING_PATIENCE = 10.0
+"""Seconds to try to open a file that another process is just creating or closing."""
+
+
+class SqliteStore:
+    """The :class:`~ringback_receiver._store.Store` in a file.
+
+    :param path: of the file, created with mode 0600; or ``:memory:``.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._thread = SqliteThread(self._connect)
+
+    async def open(self) -> None:
+        with _Translated(self._path):
+            await self._thread.start()
+
+    async def close(self) -> None:
+        with _Translated(self._path):
+            await self._thread.stop()
+
+    async def register(self, request: PendingRequest, *, handlers: Sequence[str]) -> None:
+        await self._write(lambda connection: operations.register(connection, request, handlers))
+
+    async def record(
+        self, event: CompletionEvent, body: bytes, *, received_at: float, handlers: Sequence[str]
+    ) -> Recorded:
+        return await self._write(lambda connection: operations.record(connection, event, body, received_at, handlers))
+
+    async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
+        return await self._read(lambda connection: operations.look_up(connection, request_ids))
+
+    async def cancel(self, request_id: str) -> Tracked | None:
+        return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled", None))
+
+    async def abandon(self, request_id: str, *, reason: str) -> Tracked | None:
+        return await self._write(
+            lambda connection: operations.leave_pending(connection, request_id, "abandoned", reason)
+        )
+
+    async def change_marker(self) -> Hashable:
+        return await self._read(_change_marker)
+
+    async def claim_calls(
+        self, handlers: Sequence[str], *, now: float, lease_until: float, limit: int
+    ) -> list[HandlerCall]:
+        return await self._write(
+            lambda connection: operations.claim_calls(connection, handlers, now, lease_until, limit)
+        )
+
+    async def renew_calls(self, calls: Sequence[HandlerCall], *, lease_until: float) -> None:
+        await self._write(lambda connection: operations.renew_calls(connection, calls, lease_until))
+
+    async def finish_call(self, call: HandlerCall, *, at: float) -> None:
+        await self._write(lambda connection: operations.finish_call(connection, call, at))
+
+    async def retry_call(self, call: HandlerCall, *, due: float, error: str) -> None:
+        await self._write(lambda connection: operations.retry_call(connection, call, due, error))
+
+    async def failing_calls(self, *, limit: int) -> list[FailingCall]:
+        return await self._read(lambda connection: operations.failing_calls(connection, limit))
+
+    async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        with _Translated(self._path):
+            return await self._thread.write(operation)
+
+    async def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        with _Translated(self._path):
+            return await self._thread.read(operation)
+
+    # --- in the thread
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            _create_private(Path(self._path))
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class _Translated:
+    """Turn what SQLite and the file system raise into our own error."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, sqlite3.Error | OSError):
+            raise StoreError(f"SQLite store {self._path}: {error}") from error
+
+
+def _change_marker(connection: sqlite3.Connection) -> Hashable:
+    """Tell of changes by other connections (``data_version``) and by this one (``total_changes``)."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return version, connection.total_changes
+
+
+def _create_private(path: Path) -> None:
+    """Create the file readable by its owner only; SQLite gives its companions the same mode."""
+    try:
+        # Only ever opened when it is new: closing a file descriptor drops the process's locks on the file.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        return
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Set the connection up and create what is missing; other processes may be doing the same."""
+    deadline = time.monotonic() + OPENING_PATIENCE
+    while True:
+        try:
+            for pragma in sql.PRAGMAS:
+                connection.execute(pragma)
+            break
+        except sqlite3.OperationalError as error:
+            # Going over to WAL does not honour busy_timeout.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _ddl():
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _ddl() -> list[str]:
+    try:
+        from sqlalchemy.dialects.sqlite import dialect
+
+        from ringback_receiver._schema import ddl
+    except ModuleNotFoundError as error:
+        raise MissingDependency("the store needs SQLAlchemy: pip install 'airflow-ringback[receiver]'") from error
+    return ddl(dialect())

@@ -1,0 +1,129 @@
+"""All SQL of the SQLite store."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CLAIM_CALL",
+    "DUE_CALLS",
+    "EVENT_SEEN",
+    "FAILING_CALLS",
+    "FINISH_CALL",
+    "INSERT_CALL",
+    "INSERT_EVENT",
+    "INSERT_REQUEST",
+    "LEAVE_PENDING",
+    "MATCH_PARKED_EVENT",
+    "PARKED_EVENTS",
+    "PRAGMAS",
+    "RENEW_CALL",
+    "REQUESTS_BY_ID",
+    "REQUEST_BY_RUN",
+    "RESOLVE_REQUEST",
+    "RETRY_CALL",
+]
+
+# FULL: a commit is on the disk before it is answered for. WAL: readers and one writer do not block
+# each other, and a commit is one fsync.
+PRAGMAS = (
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+)
+
+# --- requests
+
+# A request with the body of the event that resolved it.
+REQUESTS_BY_ID = """
+SELECT r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadata, r.state, r.event_id,
+       r.reason, e.body
+  FROM requests r LEFT JOIN events e ON e.event_id = r.event_id
+ WHERE r.request_id IN (SELECT value FROM json_each(:ids))
+"""
+
+# For events without a correlation id. A run id that Airflow once rejected may be asked for again: the
+# request that still waits comes first, then the newest.
+REQUEST_BY_RUN = """
+SELECT r.request_id
+  FROM requests r
+ WHERE r.dag_id = :dag_id AND r.run_id = :run_id
+ ORDER BY r.state = 'pending' DESC, r.created_at DESC LIMIT 1
+"""
+
+INSERT_REQUEST = """
+INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state)
+VALUES (:request_id, :dag_id, :run_id, :callback_url, :created_at, :metadata, 'pending')
+"""
+
+RESOLVE_REQUEST = "UPDATE requests SET state = 'resolved', event_id = :event_id WHERE request_id = :request_id"
+
+# Cancelling or abandoning what is no longer pending changes nothing.
+LEAVE_PENDING = """
+UPDATE requests SET state = :state, reason = :reason
+ WHERE request_id = :request_id AND state = 'pending'
+"""
+
+# --- events
+
+EVENT_SEEN = "SELECT 1 FROM events WHERE event_id = :event_id"
+
+INSERT_EVENT = """
+INSERT INTO events (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body)
+VALUES (:event_id, :request_id, :correlation_id, :dag_id, :run_id, :transition, :received_at, :body)
+"""
+
+# Events that came before their request was registered, oldest first. Two halves, so that each uses its index.
+PARKED_EVENTS = """
+SELECT received_at, event_id, body FROM events
+ WHERE transition = 'parked' AND correlation_id = :request_id
+UNION ALL
+SELECT received_at, event_id, body FROM events
+ WHERE transition = 'parked' AND correlation_id IS NULL AND dag_id = :dag_id AND run_id = :run_id
+ ORDER BY received_at, event_id
+"""
+
+MATCH_PARKED_EVENT = """
+UPDATE events SET transition = :transition, request_id = :request_id WHERE event_id = :event_id
+"""
+
+# --- handlers' turns
+
+INSERT_CALL = """
+INSERT OR IGNORE INTO handler_calls (event_id, handler, due, attempts) VALUES (:event_id, :handler, :due, 0)
+"""
+
+DUE_CALLS = """
+SELECT c.event_id, c.handler, c.attempts + 1, e.body, e.transition, r.request_id, r.metadata
+  FROM handler_calls c
+  JOIN events e ON e.event_id = c.event_id
+  JOIN requests r ON r.request_id = e.request_id
+ WHERE c.done_at IS NULL AND c.due <= :now AND c.handler IN (SELECT value FROM json_each(:handlers))
+ ORDER BY c.due LIMIT :limit
+"""
+
+CLAIM_CALL = """
+UPDATE handler_calls SET due = :lease_until, attempts = :attempts WHERE event_id = :event_id AND handler = :handler
+"""
+
+# `attempts` is the fence: once somebody else has claimed the turn, ours no longer counts.
+RENEW_CALL = """
+UPDATE handler_calls SET due = :lease_until
+ WHERE event_id = :event_id AND handler = :handler AND attempts = :attempts AND done_at IS NULL
+"""
+
+RETRY_CALL = """
+UPDATE handler_calls SET due = :due, error = :error
+ WHERE event_id = :event_id AND handler = :handler AND attempts = :attempts AND done_at IS NULL
+"""
+
+# Work that is done is done, whoever holds the turn now.
+FINISH_CALL = """
+UPDATE handler_calls SET done_at = :at, error = NULL WHERE event_id = :event_id AND handler = :handler
+"""
+
+FAILING_CALLS = """
+SELECT c.handler, c.event_id, e.request_id, c.attempts, c.due, c.error
+  FROM handler_calls c JOIN events e ON e.event_id = c.event_id
+ WHERE c.done_at IS NULL AND c.error IS NOT NULL
+ ORDER BY c.attempts DESC, c.due LIMIT :limit
+"""

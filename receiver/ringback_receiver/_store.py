@@ -1,0 +1,121 @@
+"""The store's contract: what every store keeps, and what it promises.
+
+- A method returns after its changes are durable: they survive a crash of the machine.
+- Each method is one transaction; one that fails leaves nothing behind and harms no other.
+- Several processes may use one store at the same time.
+- A store that cannot do its work now raises :class:`~ringback_receiver.errors.StoreError`.
+
+``tests/integration/receiver/test_store_contract.py`` runs over every store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ringback_protocol import CompletionEvent
+from ringback_receiver._completion import Completion
+from ringback_receiver._matching import PendingRequest, Transition
+
+__all__ = ["FailingCall", "HandlerCall", "Recorded", "Store", "Tracked"]
+
+
+class Tracked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as it is now; ``completion`` is what resolved it, if it is resolved."""
+
+    request: PendingRequest
+    completion: Completion | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether waiting for it is over."""
+        return self.request.state != "pending"
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event, and the request that it matched as it is now."""
+
+    transition: Transition
+    tracked: Tracked | None = None
+
+
+class HandlerCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler's turn, leased to whoever claimed it.
+
+    :param attempts: this one included; it also tells a claim from a later one of the same turn.
+    """
+
+    handler: str
+    completion: Completion
+    attempts: int
+
+
+class FailingCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler's turn that failed at least once and is not done yet.
+
+    :param due: when it is tried again, Unix seconds.
+    :param error: of the last attempt: the exception's type and message.
+    """
+
+    handler: str
+    event_id: str
+    request_id: str
+    attempts: int
+    due: float
+    error: str
+
+
+class Store(Protocol):
+    """Where requests, events and handlers' turns are kept.  Times are Unix seconds."""
+
+    async def open(self) -> None:
+        """Get ready, creating what is missing."""
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of everything."""
+
+    async def register(self, request: PendingRequest, *, handlers: Sequence[str]) -> None:
+        """Keep a new request, and give it the parked events that match it, in the order of their arrival.
+
+        :param handlers: whose turn it is if such an event resolves it.
+        """
+
+    async def record(
+        self, event: CompletionEvent, body: bytes, *, received_at: float, handlers: Sequence[str]
+    ) -> Recorded:
+        """Keep an event, unless its id is known, and make the transition that it means.
+
+        :param body: the event's raw bytes.
+        :param handlers: whose turn it is if it resolves or revises a request.
+        """
+
+    async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
+        """Return those of the requests that exist."""
+
+    async def cancel(self, request_id: str) -> Tracked | None:
+        """Cancel a request that is pending, and return it as it is now, or ``None`` if there is none."""
+
+    async def abandon(self, request_id: str, *, reason: str) -> Tracked | None:
+        """Mark a request that is pending as one whose run will never exist; return it as it is now."""
+
+    async def change_marker(self) -> Hashable:
+        """Return a value that differs from the previous one if anything may have changed; cheap."""
+
+    async def claim_calls(
+        self, handlers: Sequence[str], *, now: float, lease_until: float, limit: int
+    ) -> list[HandlerCall]:
+        """Lease handlers' turns that are due; one that is neither finished nor retried is due again then."""
+
+    async def renew_calls(self, calls: Sequence[HandlerCall], *, lease_until: float) -> None:
+        """Prolong the leases that are still ours."""
+
+    async def finish_call(self, call: HandlerCall, *, at: float) -> None:
+        """Note that a handler did its work."""
+
+    async def retry_call(self, call: HandlerCall, *, due: float, error: str) -> None:
+        """Note that a handler failed and when to try again, unless somebody else has claimed it since."""
+
+    async def failing_calls(self, *, limit: int) -> list[FailingCall]:
+        """Return the turns that failed and are not done, the most often tried first."""

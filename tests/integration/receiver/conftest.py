@@ -1,0 +1,67 @@
+"""Fixtures of the receiver's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ringing import URL, FakeAirflow, Line, said
+from serving import serving
+
+from ringback_protocol import PrivateKey
+from ringback_receiver import Receiver
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The receiver runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def key() -> PrivateKey:
+    """The notifier's key."""
+    return PrivateKey.generate()
+
+
+@pytest.fixture
+def airflow() -> FakeAirflow:
+    return FakeAirflow()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path, key: PrivateKey, airflow: FakeAirflow) -> Receiver:
+    """A receiver, not yet open."""
+    return Receiver(URL, [str(key.public())], airflow, f"sqlite:///{tmp_path}/ringback.db")
+
+
+@pytest.fixture
+async def opened(receiver: Receiver) -> AsyncIterator[Receiver]:
+    """The receiver, open."""
+    async with receiver:
+        yield receiver
+
+
+@pytest.fixture(params=["handle", "uvicorn"])
+async def line(
+    request: pytest.FixtureRequest, receiver: Receiver, airflow: FakeAirflow, key: PrivateKey
+) -> AsyncIterator[Line]:
+    """The receiver, rung by its own method, and then through FastAPI and uvicorn."""
+    if request.param == "handle":
+
+        async def hand_over(headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+            answer = await receiver.handle(headers, body)
+            return answer.status, said(answer.body)
+
+        async with receiver:
+            yield Line(receiver=receiver, airflow=airflow, key=key, ring=hand_over)
+    else:
+        async with serving(receiver) as client:
+
+            async def post(headers: dict[str, str], body: bytes) -> tuple[int, Any]:
+                response = await client.post("/airflow/completions", headers=headers, content=body)
+                return response.status_code, said(response.content)
+
+            yield Line(receiver=receiver, airflow=airflow, key=key, ring=post)

@@ -1,0 +1,120 @@
+"""Opening, closing, settings that cannot work, and a store that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ringing import URL, make_event, said, signed
+
+from ringback_protocol import KeyFormatError, PrivateKey
+from ringback_receiver import (
+    ConfigurationError,
+    MissingDependency,
+    Receiver,
+    ReceiverError,
+    ReceiverNotOpen,
+    StoreError,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_store_that_is_away_answers_unavailable(
+    opened: Receiver, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is acknowledged that is not recorded; the sender comes back."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreError("disk full")
+
+    run = await opened.trigger("sales")
+    delivery = signed(make_event(run.request_id, run.run_id), key)
+    with monkeypatch.context() as away:
+        away.setattr("ringback_receiver._sqlite.SqliteStore.record", fail)
+        answer = await opened.handle(*delivery)
+    assert (answer.status, said(answer.body)) == (503, {"error": "store_unavailable"})
+    assert answer.headers["retry-after"] == "5"
+    assert (await opened.handle(*delivery)).status == 204
+
+
+async def test_log_has_one_line_and_no_content(
+    opened: Receiver, key: PrivateKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It names the event and what became of it, never what it says."""
+    caplog.set_level(logging.DEBUG, "ringback_receiver")
+    run = await opened.trigger("sales")
+    event = make_event(run.request_id, run.run_id, result="a secret figure")
+    headers, body = signed(event, key)
+    await opened.handle(headers, body)
+    await opened.handle(headers, body + b" ")
+    assert [record.getMessage() for record in caplog.records if record.name == "ringback_receiver"] == [
+        f"event {event.id}: resolved",
+        "request refused: bad_signature",
+    ]
+
+
+async def test_closed_receiver_says_so(receiver: Receiver, key: PrivateKey) -> None:
+    """Before it is opened and after it is closed, every use is a clear error."""
+    with pytest.raises(ReceiverNotOpen, match="async with receiver"):
+        await receiver.trigger("sales")
+    async with receiver:
+        run = await receiver.trigger("sales")
+        waiting = asyncio.create_task(run.completion())
+        await asyncio.sleep(0.05)
+    with pytest.raises(ReceiverNotOpen):
+        await waiting
+    with pytest.raises(ReceiverNotOpen):
+        await receiver.handle(*signed(make_event("req_1", "run_1"), key))
+    with pytest.raises(ReceiverNotOpen):
+        await receiver.request(run.request_id)
+    with pytest.raises(ReceiverNotOpen):
+        await receiver.failing_handlers()
+    with pytest.raises(ReceiverError):
+        await run.completion()
+
+
+async def test_receiver_may_be_opened_again_but_not_twice(receiver: Receiver) -> None:
+    """One after the other is fine, one inside the other is a mistake."""
+    async with receiver:
+        with pytest.raises(ConfigurationError, match="open already"):
+            await receiver.__aenter__()
+    async with receiver:
+        assert (await receiver.trigger("sales")).dag_id == "sales"
+
+
+async def test_receiver_without_airflow_only_receives(tmp_path: Path, key: PrivateKey) -> None:
+    """Triggering needs a client."""
+    async with Receiver(URL, str(key.public()), store=f"sqlite:///{tmp_path}/x.db") as receiver:
+        with pytest.raises(ConfigurationError, match="airflow="):
+            await receiver.trigger("sales")
+
+
+@pytest.mark.parametrize(
+    ("url", "keys", "store", "error"),
+    [
+        ("portal.example/x", None, "sqlite://", ConfigurationError),
+        ("https://portal.example/#x", None, "sqlite://", ConfigurationError),
+        (URL, [], "sqlite://", KeyFormatError),
+        (URL, ["whpk_nonsense"], "sqlite://", KeyFormatError),
+        (URL, None, "redis://cache", ConfigurationError),
+    ],
+)
+def test_wrong_setting_is_refused_at_once(
+    key: PrivateKey, url: str, keys: Any, store: str, error: type[Exception]
+) -> None:
+    """A receiver that could never work is never made."""
+    with pytest.raises(error):
+        Receiver(url, [str(key.public())] if keys is None else keys, store=store)
+
+
+def test_missing_fastapi_says_what_to_install(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The router names the extra; everything else works without."""
+    monkeypatch.delitem(sys.modules, "ringback_receiver._router", raising=False)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(MissingDependency, match=r"airflow-ringback\[receiver\]"):
+        _ = receiver.router

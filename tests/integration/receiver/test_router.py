@@ -1,0 +1,117 @@
+"""The HTTP edge: what is refused before anything is verified, and what is documented."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from ringing import URL, make_event, signed
+from serving import serving
+
+from ringback_protocol import MAX_EVENT_BYTES, PrivateKey
+from ringback_receiver import Receiver
+
+pytestmark = pytest.mark.anyio
+
+PATH = "/airflow/completions"
+
+
+@pytest.fixture
+async def client(tmp_path: Path, key: PrivateKey) -> AsyncIterator[httpx.AsyncClient]:
+    receiver = Receiver(URL, [str(key.public())], store=f"sqlite:///{tmp_path}/ringback.db")
+    async with serving(receiver) as client:
+        yield client
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_other_content_is_unsupported(client: httpx.AsyncClient, key: PrivateKey, content_type: str) -> None:
+    """A browser's form cannot ring."""
+    headers, body = signed(make_event("req_1", "run_1"), key)
+    response = await client.post(PATH, headers={**headers, "content-type": content_type}, content=body)
+    assert (response.status_code, response.json()) == (415, {"error": "unsupported_media_type"})
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "Application/CloudEvents+JSON"],
+)
+async def test_json_and_cloudevents_are_taken(client: httpx.AsyncClient, key: PrivateKey, content_type: str) -> None:
+    """Parameters and case do not matter."""
+    headers, body = signed(make_event("req_1", "run_1"), key)
+    response = await client.post(PATH, headers={**headers, "content-type": content_type}, content=body)
+    assert (response.status_code, response.json()) == (202, {"outcome": "parked"})
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_large_body_is_refused(client: httpx.AsyncClient, announced: bool) -> None:
+    """Whether its length is announced or only found out."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(MAX_EVENT_BYTES // 1_000 + 1):
+            yield b"x" * 1_000
+
+    response = await client.post(
+        PATH,
+        headers={"content-type": "application/json"},
+        content=b"x" * (MAX_EVENT_BYTES + 1) if announced else chunks(),
+    )
+    assert (response.status_code, response.json()) == (413, {"error": "too_large"})
+
+
+async def test_unsigned_body_is_refused(client: httpx.AsyncClient) -> None:
+    """Without headers there is nothing to verify."""
+    response = await client.post(PATH, json={})
+    assert (response.status_code, response.json()) == (400, {"error": "missing_header"})
+
+
+async def test_repeated_header_is_refused(client: httpx.AsyncClient, key: PrivateKey) -> None:
+    """Two ids are one too many; a server that joins them must not hide it."""
+    headers, body = signed(make_event("req_1", "run_1"), key)
+    response = await client.post(PATH, headers=[*headers.items(), ("webhook-id", headers["webhook-id"])], content=body)
+    assert (response.status_code, response.json()) == (400, {"error": "duplicate_header"})
+
+
+async def test_endpoint_is_documented(client: httpx.AsyncClient) -> None:
+    """OpenAPI names what is taken and every answer."""
+    operation = (await client.get("/openapi.json")).json()["paths"][PATH]["post"]
+    assert set(operation["responses"]) == {
+        "204",
+        "202",
+        "400",
+        "401",
+        "403",
+        "410",
+        "413",
+        "415",
+        "503",
+    }
+    assert set(operation["requestBody"]["content"]) == {
+        "application/json",
+        "application/cloudevents+json",
+    }
+    assert [parameter["name"] for parameter in operation["parameters"]] == [
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "served"),
+    [
+        ("https://portal.example", None, "/"),
+        ("https://portal.example/a%20b?tenant=7", None, "/a%20b?tenant=7"),
+        ("https://portal.example/airflow/completions", "/behind/proxy", "/behind/proxy"),
+    ],
+)
+async def test_path_follows_the_callback_url(
+    tmp_path: Path, key: PrivateKey, url: str, path: str | None, served: str
+) -> None:
+    """The route is the URL's own, unless a proxy rewrites it."""
+    receiver = Receiver(url, [str(key.public())], store=f"sqlite:///{tmp_path}/x.db", path=path)
+    assert receiver.router is receiver.router
+    async with serving(receiver) as client:
+        headers, body = signed(make_event("req_1", "run_1", url=url), key)
+        assert (await client.post(served, headers=headers, content=body)).status_code == 202

@@ -1,0 +1,392 @@
+"""What every store promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ringing import STARTED, URL, make_event
+
+from ringback_protocol import CompletionEvent, encode_event
+from ringback_receiver._matching import PendingRequest, Transition
+from ringback_receiver._store import Recorded, Store
+from ringback_receiver._store_url import store_from_url
+from ringback_receiver.errors import StoreError
+
+pytestmark = pytest.mark.anyio
+
+RERUN = STARTED + timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Return a way to connect to one and the same store, as each process does."""
+    urls = {"sqlite": f"sqlite:///{tmp_path}/ringback.db"}
+    return lambda: store_from_url(urls[request.param])
+
+
+@pytest.fixture
+async def store(new_store: Callable[[], Store]) -> AsyncIterator[Store]:
+    store = new_store()
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def other(new_store: Callable[[], Store], store: Store) -> AsyncIterator[Store]:
+    """The same store, as another process sees it."""
+    other = new_store()
+    await other.open()
+    yield other
+    await other.close()
+
+
+def wanted(request_id: str = "req_1", *, run_id: str = "run_1", **changes: Any) -> PendingRequest:
+    return PendingRequest(
+        request_id=request_id,
+        dag_id="sales",
+        run_id=run_id,
+        callback_url=URL,
+        **{"created_at": 100.0, **changes},
+    )
+
+
+async def register(store: Store, request: PendingRequest, handlers: tuple[str, ...] = ()) -> None:
+    await store.register(request, handlers=handlers)
+
+
+async def record(
+    store: Store, event: CompletionEvent, *, at: float = 200.0, handlers: tuple[str, ...] = ()
+) -> Recorded:
+    return await store.record(event, encode_event(event), received_at=at, handlers=handlers)
+
+
+async def state_of(store: Store, request_id: str = "req_1") -> str:
+    return (await store.look_up([request_id]))[request_id].request.state
+
+
+async def test_request_is_kept_as_registered(store: Store) -> None:
+    """What is looked up is what was registered, metadata included."""
+    request = wanted(metadata={"customer": 7, "tags": ["a", None, 1.5]})
+    await register(store, request)
+    found = await store.look_up(["req_1", "req_unknown"])
+    assert {name: tracked.request for name, tracked in found.items()} == {"req_1": request}
+    assert found["req_1"].completion is None
+    assert not found["req_1"].settled
+
+
+async def test_event_resolves_its_request(store: Store) -> None:
+    """The transition and the completion are returned, and stored."""
+    await register(store, wanted(metadata=["mine"]))
+    event = make_event("req_1", "run_1", result={"rows": 3})
+    recorded = await record(store, event)
+    assert recorded.transition is Transition.RESOLVE
+    assert recorded.tracked is not None
+    assert recorded.tracked.completion is not None
+    assert recorded.tracked.completion.result == {"rows": 3}
+    assert recorded.tracked.completion.metadata == ["mine"]
+    assert recorded.tracked == (await store.look_up(["req_1"]))["req_1"]
+    assert recorded.tracked.request.event_id == event.id
+
+
+async def test_event_without_correlation_id_resolves_by_run(store: Store) -> None:
+    """DAG id and run id are enough for an event that has nothing else."""
+    await register(store, wanted())
+    assert (await record(store, make_event(None, "run_1"))).transition is Transition.RESOLVE
+
+
+async def test_pending_request_of_a_run_comes_before_others(store: Store) -> None:
+    """A run id that was asked for before, in vain, belongs to the request that still waits."""
+    await register(store, wanted("req_1", created_at=1.0))
+    await register(store, wanted("req_2", created_at=2.0))
+    await store.abandon("req_2", reason="no")
+    recorded = await record(store, make_event(None, "run_1"))
+    assert recorded.tracked is not None
+    assert (recorded.transition, recorded.tracked.request.request_id) == (Transition.RESOLVE, "req_1")
+
+
+async def test_unknown_correlation_id_never_falls_back_to_the_run(store: Store) -> None:
+    """An event that names another request is not ours, though the run is."""
+    await register(store, wanted())
+    assert (await record(store, make_event("req_other", "run_1"))).transition is Transition.PARK
+    assert await state_of(store) == "pending"
+
+
+async def test_same_event_again_is_a_duplicate(store: Store) -> None:
+    """An event id happens once."""
+    await register(store, wanted())
+    event = make_event("req_1", "run_1")
+    await record(store, event)
+    assert (await record(store, event)).transition is Transition.DUPLICATE
+
+
+async def test_racing_repetitions_resolve_once(store: Store, other: Store) -> None:
+    """However many deliver the same event at the same time, one resolves."""
+    await register(store, wanted())
+    event = make_event("req_1", "run_1")
+    outcomes = await asyncio.gather(*(record(where, event) for where in (store, other) * 20))
+    transitions = [recorded.transition for recorded in outcomes]
+    assert sorted(transitions) == [Transition.DUPLICATE] * 39 + [Transition.RESOLVE]
+
+
+async def test_racing_endings_resolve_once(store: Store, other: Store) -> None:
+    """Of different endings of one run the first resolves, and the others revise."""
+    await register(store, wanted())
+    endings = [make_event("req_1", "run_1", start_date=STARTED + timedelta(hours=hour)) for hour in range(10)]
+    outcomes = await asyncio.gather(
+        *(record(where, ending) for where, ending in zip((store, other) * 5, endings, strict=True))
+    )
+    transitions = [recorded.transition for recorded in outcomes]
+    assert sorted(transitions) == [Transition.RESOLVE] + [Transition.REVISE] * 9
+
+
+async def test_revision_leaves_the_completion(store: Store) -> None:
+    """What was awaited stays what it was."""
+    await register(store, wanted())
+    first = await record(store, make_event("req_1", "run_1"))
+    second = await record(store, make_event("req_1", "run_1", state="failed", start_date=RERUN))
+    assert second.transition is Transition.REVISE
+    assert (await store.look_up(["req_1"]))["req_1"] == first.tracked
+
+
+async def test_early_event_resolves_at_registration(store: Store) -> None:
+    """An event that came first waits for its request."""
+    parked = await record(store, make_event("req_1", "run_1"), handlers=("h",))
+    assert (parked.transition, parked.tracked) == (Transition.PARK, None)
+    await register(store, wanted(), ("h",))
+    tracked = (await store.look_up(["req_1"]))["req_1"]
+    assert tracked.request.state == "resolved"
+    assert tracked.completion is not None
+    assert [call.handler for call in await claim(store, now=300.0)] == ["h"]
+
+
+async def test_early_events_resolve_and_revise_in_order(store: Store) -> None:
+    """Of two endings that came too early, the first to arrive is the completion."""
+    late, early = make_event("req_1", "run_1", start_date=RERUN), make_event(None, "run_1", state="failed")
+    await record(store, late, at=2.0)
+    await record(store, early, at=1.0)
+    await register(store, wanted(), ("h",))
+    tracked = (await store.look_up(["req_1"]))["req_1"]
+    assert tracked.completion is not None
+    assert tracked.completion.event_id == early.id
+    calls = await claim(store, now=300.0)
+    assert {call.completion.event_id: call.completion.revision for call in calls} == {
+        early.id: False,
+        late.id: True,
+    }
+
+
+async def test_early_start_does_not_resolve(store: Store) -> None:
+    """A parked started event is progress once its request is there."""
+    await record(store, make_event("req_1", "run_1", state="running"))
+    await register(store, wanted())
+    assert await state_of(store) == "pending"
+
+
+async def test_cancelled_request_stays_cancelled(store: Store) -> None:
+    """Its event is recorded and refused, and never becomes its completion."""
+    await register(store, wanted())
+    cancelled = await store.cancel("req_1")
+    assert cancelled is not None
+    assert cancelled.settled
+    event = make_event("req_1", "run_1")
+    assert (await record(store, event)).transition is Transition.CANCELLED
+    assert (await record(store, event)).transition is Transition.CANCELLED
+    assert await state_of(store) == "cancelled"
+
+
+async def test_resolved_request_cannot_be_cancelled_or_abandoned(store: Store) -> None:
+    """The first to come wins."""
+    await register(store, wanted())
+    await record(store, make_event("req_1", "run_1"))
+    for tracked in (await store.cancel("req_1"), await store.abandon("req_1", reason="no")):
+        assert tracked is not None
+        assert (tracked.request.state, tracked.request.reason) == ("resolved", None)
+
+
+async def test_abandoned_request_says_why(store: Store) -> None:
+    """The reason is kept, and a later event is late."""
+    await register(store, wanted())
+    tracked = await store.abandon("req_1", reason="DagNotFound: sales")
+    assert tracked is not None
+    assert (tracked.request.state, tracked.request.reason) == ("abandoned", "DagNotFound: sales")
+    assert (await record(store, make_event("req_1", "run_1"))).transition is Transition.LATE
+
+
+async def test_unknown_request_cannot_be_cancelled(store: Store) -> None:
+    """There is nothing to return."""
+    assert await store.cancel("req_unknown") is None
+
+
+async def test_failing_operation_fails_alone(store: Store) -> None:
+    """What shares its commit is committed, and nothing of it stays."""
+    await register(store, wanted("req_1"))
+    outcomes = await asyncio.gather(
+        record(store, make_event("req_1", "run_1")),
+        register(store, wanted("req_1")),
+        register(store, wanted("req_2", run_id="run_2", metadata={"not": {1, 2, object()}})),
+        register(store, wanted("req_3", run_id="run_3")),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], Recorded)
+    assert isinstance(outcomes[1], StoreError)
+    assert isinstance(outcomes[2], TypeError)
+    assert outcomes[3] is None
+    assert await state_of(store) == "resolved"
+    assert set(await store.look_up(["req_1", "req_2", "req_3"])) == {"req_1", "req_3"}
+
+
+async def test_cancelled_caller_does_not_stop_the_store(store: Store) -> None:
+    """An operation whose caller went away takes place all the same, and the next one works."""
+    task = asyncio.create_task(register(store, wanted()))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert await state_of(store) == "pending"
+
+
+async def test_other_process_sees_what_is_committed(store: Store, other: Store) -> None:
+    """Two processes share one store."""
+    await register(store, wanted())
+    await record(other, make_event("req_1", "run_1"))
+    assert await state_of(store) == "resolved"
+
+
+async def test_change_marker_tells_of_changes(store: Store, other: Store) -> None:
+    """It differs after a change here or elsewhere, and stays while nothing happens."""
+    still = await store.change_marker()
+    assert await store.change_marker() == still
+    await register(store, wanted("req_1"))
+    changed_here = await store.change_marker()
+    await register(other, wanted("req_2", run_id="run_2"))
+    changed_elsewhere = await store.change_marker()
+    assert len({still, changed_here, changed_elsewhere}) == 3
+
+
+async def claim(store: Store, *, now: float, lease: float = 30.0, names: tuple[str, ...] = ("h",)) -> Any:
+    return await store.claim_calls(names, now=now, lease_until=now + lease, limit=10)
+
+
+async def one_call(store: Store, *handlers: str) -> None:
+    await register(store, wanted(metadata="mine"))
+    await record(store, make_event("req_1", "run_1"), handlers=handlers or ("h",))
+
+
+async def test_turn_is_claimed_once_until_its_lease_ends(store: Store, other: Store) -> None:
+    """While one process runs a handler no other does; once its lease ends another takes over."""
+    await one_call(store)
+    (call,) = await claim(store, now=200.0)
+    assert (call.handler, call.attempts, call.completion.metadata) == ("h", 1, "mine")
+    assert await claim(other, now=229.0) == []
+    (again,) = await claim(other, now=230.0)
+    assert again.attempts == 2
+
+
+async def test_turn_is_not_due_before_its_event(store: Store) -> None:
+    """It is due when the event was received."""
+    await one_call(store)
+    assert await claim(store, now=199.0) == []
+
+
+async def test_renewed_lease_lasts(store: Store, other: Store) -> None:
+    """Whoever is alive keeps his turn."""
+    await one_call(store)
+    calls = await claim(store, now=200.0)
+    await store.renew_calls(calls, lease_until=260.0)
+    assert await claim(other, now=259.0) == []
+
+
+async def test_finished_turn_is_done(store: Store) -> None:
+    """It never comes again."""
+    await one_call(store)
+    (call,) = await claim(store, now=200.0)
+    await store.finish_call(call, at=201.0)
+    assert await claim(store, now=1e9) == []
+
+
+async def test_failed_turn_comes_again_and_is_visible(store: Store) -> None:
+    """The error and the next attempt can be read until it is done."""
+    await one_call(store)
+    (call,) = await claim(store, now=200.0)
+    await store.retry_call(call, due=210.0, error="ValueError: no")
+    (failing,) = await store.failing_calls(limit=10)
+    assert (failing.handler, failing.event_id) == ("h", call.completion.event_id)
+    assert (failing.request_id, failing.attempts, failing.due) == ("req_1", 1, 210.0)
+    assert failing.error == "ValueError: no"
+    assert await claim(store, now=209.0) == []
+    (again,) = await claim(store, now=210.0)
+    await store.finish_call(again, at=211.0)
+    assert await store.failing_calls(limit=10) == []
+
+
+async def test_lost_lease_has_no_say(store: Store, other: Store) -> None:
+    """Who was presumed dead can neither put back nor prolong what another has claimed."""
+    await one_call(store)
+    (old,) = await claim(store, now=200.0)
+    await claim(other, now=230.0)
+    await store.retry_call(old, due=0.0, error="too late")
+    await store.renew_calls([old], lease_until=0.0)
+    assert await claim(store, now=231.0) == []
+
+
+async def test_only_known_handlers_are_claimed(store: Store) -> None:
+    """A turn of a handler that this process does not have waits for one that does."""
+    await one_call(store, "mine", "theirs")
+    assert [call.handler for call in await claim(store, now=200.0, names=("mine",))] == ["mine"]
+    assert [call.handler for call in await claim(store, now=200.0, names=("theirs",))] == ["theirs"]
+
+
+async def test_revision_is_marked_for_handlers(store: Store) -> None:
+    """A handler can tell a second ending from the first."""
+    await one_call(store)
+    await record(store, make_event("req_1", "run_1", state="failed", start_date=RERUN), handlers=("h",))
+    calls = await claim(store, now=200.0)
+    assert sorted((call.completion.state, call.completion.revision) for call in calls) == [
+        ("failed", True),
+        ("success", False),
+    ]
+
+
+@pytest.mark.parametrize("what", ["duplicate", "conflict", "late", "start"])
+async def test_other_events_give_no_turn(store: Store, what: str) -> None:
+    """Handlers hear of endings of requests, each once."""
+    await register(store, wanted())
+    if what == "duplicate":
+        await record(store, make_event("req_1", "run_1"))
+        await record(store, make_event("req_1", "run_1"), handlers=("h",))
+    elif what == "conflict":
+        await record(store, make_event("req_1", "run_2"), handlers=("h",))
+    elif what == "late":
+        await store.abandon("req_1", reason="no")
+        await record(store, make_event("req_1", "run_1"), handlers=("h",))
+    else:
+        await record(store, make_event("req_1", "run_1", state="running"), handlers=("h",))
+    assert await claim(store, now=300.0) == []
+
+
+async def test_everything_survives_closing(new_store: Callable[[], Store]) -> None:
+    """A store opened again is as it was left."""
+    store = new_store()
+    await store.open()
+    await one_call(store)
+    await store.close()
+    store = new_store()
+    await store.open()
+    assert await state_of(store) == "resolved"
+    assert len(await claim(store, now=200.0)) == 1
+    await store.close()
+
+
+async def test_closed_store_says_so(new_store: Callable[[], Store]) -> None:
+    """Using it is an error of ours, not a hang."""
+    store = new_store()
+    await store.open()
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await register(store, wanted())
+    await store.close()
