@@ -41,9 +41,12 @@ class CallbackRequestError(ProtocolError, ValueError):
     reason = "malformed_callback_request"
 
     def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"conf[{key!r}]: {problem}")
+        super().__init__(key, problem)
         self.key = key
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"conf[{self.key!r}]: {self.problem}"
 
 
 class KeyFormatError(ProtocolError, ValueError):
@@ -93,7 +96,10 @@ class VerificationError(ProtocolError):
     """
 
     def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.value)
+        super().__init__(refusal)
         self.refusal = refusal
         self.reason = refusal.value
         self.status = _STATUS.get(refusal, 400)
+
+    def __str__(self) -> str:
+        return self.reason

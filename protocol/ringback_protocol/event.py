@@ -34,6 +34,7 @@ DATASCHEMA: Final = "urn:ringback:completion:1"
 MAX_EVENT_BYTES = 20_000
 MAX_FAILED_TASKS = 50
 _MAX_REASON_CHARS = 1_000
+_MAX_RESULT_DEPTH = 100
 
 RunState = Literal["running", "success", "failed"]
 EventType = Literal["airflow.dag_run.started", "airflow.dag_run.succeeded", "airflow.dag_run.failed"]
@@ -174,12 +175,8 @@ def encode_event(event: CompletionEvent, *, fetch_url: str | None = None) -> byt
     ):
         if moment is not None and moment.utcoffset() is None:
             raise ValueError("every time of an event must be aware")
-    if len(data.failed_tasks) > MAX_FAILED_TASKS or len(data.reason or "") > _MAX_REASON_CHARS:
-        data = msgspec.structs.replace(
-            data,
-            failed_tasks=data.failed_tasks[:MAX_FAILED_TASKS],
-            reason=data.reason[:_MAX_REASON_CHARS] if data.reason else data.reason,
-        )
+    data = _with_tasks(data, MAX_FAILED_TASKS)
+    data = msgspec.structs.replace(data, reason=data.reason[:_MAX_REASON_CHARS] if data.reason else data.reason)
     result = _encode_result(data.result)
     if result is None:
         data = _without_result(data, ResultOmitted(reason="not_json", fetch_url=fetch_url))
@@ -192,7 +189,7 @@ def encode_event(event: CompletionEvent, *, fetch_url: str | None = None) -> byt
     failed = len(data.failed_tasks)
     while len(body) > MAX_EVENT_BYTES and failed:
         failed //= 2
-        data = msgspec.structs.replace(data, failed_tasks=data.failed_tasks[:failed])
+        data = _with_tasks(data, failed)
         body = _encode(event, data)
     if len(body) > MAX_EVENT_BYTES:
         raise EventTooLargeError(f"the event has {len(body)} bytes; at most {MAX_EVENT_BYTES} are allowed")
@@ -203,6 +200,14 @@ def _encode(event: CompletionEvent, data: CompletionData) -> bytes:
     return _ENCODER.encode(msgspec.structs.replace(event, data=data))
 
 
+def _with_tasks(data: CompletionData, most: int) -> CompletionData:
+    """Keep the first failed tasks, and the number of all."""
+    if len(data.failed_tasks) <= most:
+        return data
+    count = max(data.failed_task_count, len(data.failed_tasks))
+    return msgspec.structs.replace(data, failed_tasks=data.failed_tasks[:most], failed_task_count=count)
+
+
 def _without_result(data: CompletionData, why: ResultOmitted) -> CompletionData:
     return msgspec.structs.replace(data, result=None, result_omitted=why)
 
@@ -211,7 +216,14 @@ def _encode_result(result: object) -> bytes | None:
     """Return the result as JSON, or ``None`` if it has no JSON form that a receiver would read back."""
     try:
         encoded = _ENCODER.encode(result)
-        msgspec.json.decode(encoded)
-    except Exception:  # a result may be lazy, and its own code may fail in any way
+        plain = msgspec.json.decode(encoded)
+    except Exception:  # an exotic result's own code may run here, and fail in any way
         return None
-    return encoded
+    return None if _deeper_than(_MAX_RESULT_DEPTH, plain) else encoded
+
+
+def _deeper_than(depth: int, value: object) -> bool:
+    """Tell whether a value is nested so deep that a decoder further down a stack may give up on it."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, list) and (depth == 0 or any(_deeper_than(depth - 1, item) for item in value))

@@ -29,6 +29,19 @@ __all__ = [
 ]
 
 _SECRET_BYTES = range(24, 65)
+_SMALL_ORDER_Y = frozenset(
+    int.from_bytes(bytes.fromhex(y), "little")
+    for y in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+"""The y coordinates of the points whose order divides 8; with such a key, signatures can be made up."""
 
 
 class _Hidden:
@@ -116,7 +129,8 @@ class PublicKey:
     """An Ed25519 public key (``whpk_``), scheme ``v1a``: it verifies, and is no secret.
 
     :param text: ``whpk_`` and the base64 of 32 bytes.
-    :raises KeyFormatError: if it is anything else.
+    :raises KeyFormatError: if it is anything else, or a point of small order (RFC 8032 does not refuse those),
+        such as the placeholder ``whpk_AAAA…``.
     """
 
     __slots__ = ("_key", "_text")
@@ -125,6 +139,8 @@ class PublicKey:
 
     def __init__(self, text: str) -> None:
         raw = _decode(text, self.prefix, range(32, 33))
+        if int.from_bytes(raw, "little") % (1 << 255) in _SMALL_ORDER_Y:
+            raise KeyFormatError("whpk_ key: a point of small order, under which anybody can sign")
         self._key = Ed25519PublicKey.from_public_bytes(raw)
         self._text = text
 
