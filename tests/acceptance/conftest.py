@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from demo.local_airflow import LocalAirflow, free_port
+from demo.serving import serving_app
 from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient, Receiver
 
@@ -104,7 +104,7 @@ def open_line(client: AsyncAirflowClient, key: PrivateKey, receiver_port: int, t
         line = Line(receiver)
         app = FastAPI(lifespan=receiver.lifespan)
         app.include_router(receiver.router)
-        async with serving(recording(app, line.exchanges), receiver_port):
+        async with serving_app(recording(app, line.exchanges), receiver_port):
             yield line
 
     return opener
@@ -150,30 +150,6 @@ def recording(app: Any, exchanges: list[Exchange]) -> Any:
         await app(scope, receive_and_keep, send_and_keep)
 
     return wrapped
-
-
-@asynccontextmanager
-async def serving(app: Any, port: int) -> AsyncIterator[None]:
-    """Serve an ASGI application on a port of 127.0.0.1."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.02)
-        if task.done():
-            task.result()
-            raise RuntimeError("the receiver did not start")
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
-def _no_signals() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], *, within: float = LONG) -> Any:

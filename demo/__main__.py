@@ -1,0 +1,127 @@
+"""``make demo``: trigger runs on a real Airflow and be rung back when each ends.
+
+Exit code 0 only if every expected completion was verified and matched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from demo.calls import CALLS, Call, Heard
+from demo.local_airflow import AirflowDied, LocalAirflow, free_port, terminated_as_interrupted
+from demo.serving import serving
+from ringback_protocol import PrivateKey
+from ringback_receiver import AsyncAirflowClient, CompletionTimeout, DagRun, Receiver, RunHandle
+
+PATIENCE = 120.0
+"""Seconds in which each run has surely ended, also on a slow machine."""
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    console.print(
+        Panel(
+            "A caller triggers DAG runs on a real Airflow and does [bold]not[/] poll.\n"
+            "Airflow rings back with a signed event; the receiver verifies and matches it, and `await` returns.",
+            title="Ringback",
+            expand=False,
+        )
+    )
+    key, port = PrivateKey.generate(), free_port()
+    connection = {
+        "conn_type": "ringback",
+        "password": key.reveal(),
+        "extra": {"allow": [f"http://127.0.0.1:{port}/"]},
+    }
+    settings = {"AIRFLOW_CONN_RINGBACK_DEFAULT": json.dumps(connection)}
+    with terminated_as_interrupted(), tempfile.TemporaryDirectory(prefix="ringback-demo-") as folder:
+        home, dags = Path(folder) / "airflow", Path(__file__).parents[1] / "example_dags"
+        home.mkdir()
+        try:
+            with LocalAirflow(home, dags, settings) as airflow:
+                started = time.monotonic()
+                with console.status("starting Airflow") as status:
+                    airflow.start(lambda step: status.update(f"{step} … (half a minute in all)"))
+                console.print(f"A real Airflow is up at {airflow.url} after {time.monotonic() - started:.0f} s.")
+                heard = asyncio.run(make_calls(airflow, key, port, Path(folder)))
+                with console.status("stopping Airflow"):
+                    airflow.stop()
+        except AirflowDied as error:
+            console.print(f"[red]Airflow did not start.[/] {error}", markup=True)
+            return 1
+        except KeyboardInterrupt:
+            console.print("Interrupted; everything that was started is stopped.")
+            return 130
+    return conclude(heard)
+
+
+async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: Path) -> list[Heard]:
+    """Start the caller's side, make every call at once, and say what comes back as it comes."""
+    async with AsyncAirflowClient(
+        airflow.url, username=airflow.username, password=airflow.password, timeout=60
+    ) as client:
+        receiver = Receiver(
+            callback_url=f"http://127.0.0.1:{port}/airflow/completions",
+            keys=[key.public()],
+            airflow=client,
+            store=f"sqlite:///{folder / 'ringback.db'}",
+        )
+        async with serving(receiver, port):
+            console.print(f"The caller's receiver listens at {receiver.callback_url}.\n")
+            return list(await asyncio.gather(*(make_call(receiver, client, call) for call in CALLS)))
+
+
+async def make_call(receiver: Receiver, client: AsyncAirflowClient, call: Call) -> Heard:
+    """Trigger one run, wait to be rung back, then ask Airflow when the run really ended."""
+    handle = await receiver.trigger(call.dag_id, conf=call.conf)
+    console.print(f"  [cyan]triggered[/] {call.dag_id}: {call.what}")
+    try:
+        completion = await handle.completion(timeout=PATIENCE)
+    except CompletionTimeout:
+        console.print(f"  [red]silence[/]   {call.dag_id}: nothing came within {PATIENCE:.0f} s")
+        return Heard(call=call)
+    known = time.time()
+    colour = "green" if completion.succeeded else "yellow"
+    console.print(
+        f"  [{colour}]rung back[/] {call.dag_id}: {completion.state}, reported by the {completion.reported_by}"
+    )
+    run = await ended_run(client, handle)
+    ended = run.end_date.timestamp() if run.end_date else known
+    return Heard(call=call, completion=completion, airflows_state=run.state, delay=known - ended)
+
+
+async def ended_run(client: AsyncAirflowClient, handle: RunHandle) -> DagRun:
+    """Return the run once Airflow has closed it; the final task reports a moment earlier."""
+    while not (run := await client.get_run(handle.dag_id, handle.run_id)).finished:
+        await asyncio.sleep(0.2)
+    return run
+
+
+def conclude(heard: list[Heard]) -> int:
+    """Print the table and return the exit code."""
+    table = Table(title="\nWhat the caller knows", title_justify="left")
+    for heading in ("DAG", "reported by", "state", "result, or what failed", "the caller knew", ""):
+        table.add_column(heading, overflow="fold")
+    for one in heard:
+        table.add_row(*one.row())
+    console.print(table)
+    good = sum(one.as_expected for one in heard)
+    console.print(
+        f"{good} of {len(heard)} completions came as expected: signed, verified, matched, and as Airflow has it."
+    )
+    return 0 if good == len(heard) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
