@@ -20,7 +20,7 @@ from demo.calls import CALLS, Call, Heard
 from demo.local_airflow import AirflowDied, LocalAirflow, free_port, terminated_as_interrupted
 from demo.serving import serving
 from ringback_protocol import PrivateKey
-from ringback_receiver import AsyncAirflowClient, CompletionTimeout, DagRun, Receiver, RunHandle
+from ringback_receiver import AsyncAirflowClient, CompletionTimeout, DagRun, Receiver, RunFailed, RunHandle
 
 PATIENCE = 120.0
 """Seconds in which each run has surely ended, also on a slow machine."""
@@ -103,9 +103,10 @@ async def make_call(receiver: Receiver, client: AsyncAirflowClient, call: Call) 
 
 async def ended_run(client: AsyncAirflowClient, handle: RunHandle) -> DagRun:
     """Return the run once Airflow has closed it; the final task reports a moment earlier."""
-    while not (run := await client.get_run(handle.dag_id, handle.run_id)).finished:
-        await asyncio.sleep(0.2)
-    return run
+    try:
+        return await client.wait_for_run(handle.dag_id, handle.run_id, timeout=PATIENCE, poll_interval=0.2)
+    except RunFailed as failed:
+        return failed.run
 
 
 def conclude(heard: list[Heard]) -> int:
@@ -117,6 +118,11 @@ def conclude(heard: list[Heard]) -> int:
         table.add_row(*one.row())
     console.print(table)
     good = sum(one.as_expected for one in heard)
+    console.print(
+        "The first callback after a DAG processor's start takes some seconds longer: "
+        "Airflow then loads the API behind its callbacks.",
+        style="dim",
+    )
     console.print(
         f"{good} of {len(heard)} completions came as expected: signed, verified, matched, and as Airflow has it."
     )

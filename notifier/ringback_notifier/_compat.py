@@ -1,11 +1,12 @@
-"""Where Airflow's versions differ: the one place that knows."""
+"""Where Airflow's versions differ: the one place that knows.  Loaded when a DAG is parsed, so it stays light."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ringback_notifier._prediction import TaskInstance
+if TYPE_CHECKING:
+    from ringback_notifier._prediction import TaskInstance
 
 __all__ = ["airflow_conf", "retry_settings", "task_instances_in_callback", "task_instances_in_worker"]
 
@@ -24,6 +25,8 @@ def task_instances_in_worker(ti: Any, dag_id: str, run_id: str) -> tuple[TaskIns
 
     :param ti: the runtime task instance; it tells map indexes from SDK 1.2.2 on.
     """
+    from ringback_notifier._prediction import TaskInstance
+
     if hasattr(ti, "get_task_breadcrumbs"):
         return tuple(
             TaskInstance(task_id=crumb["task_id"], map_index=crumb["map_index"], state=crumb["state"])
@@ -55,6 +58,8 @@ def _from_states(
 
     A key that is a task's id is that task; otherwise what follows the last underscore is a map index.
     """
+    from ringback_notifier._prediction import TaskInstance
+
     known = set(task_ids)
     instances = []
     for key, state in answer.get(run_id, {}).items():
