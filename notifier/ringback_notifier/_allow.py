@@ -17,7 +17,8 @@ __all__ = ["AllowPattern", "allows", "parse_pattern", "redacted"]
 
 _PORTS = {"https": 443, "http": 80}
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")  # urlsplit drops line breaks and tabs without a word
-_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+# The host and the port, if any: urlsplit also reads a host out of [::1]evil.example.
+_AUTHORITY = re.compile(r"((?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,15 +84,13 @@ def _take_apart(url: str) -> tuple[str, str, int, tuple[str, ...]] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or "\\" in url:
-        return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if not _HOST.fullmatch(host) or not _VISIBLE_ASCII.fullmatch(url):
+    authority = _AUTHORITY.fullmatch(parts.netloc)
+    if parts.scheme not in _PORTS or authority is None or "\\" in url or not _VISIBLE_ASCII.fullmatch(url):
         return None
     segments = tuple(parts.path.split("/")[1:])
     if any(_is_dots(segment) for segment in segments):
         return None
-    return parts.scheme, host, _PORTS[parts.scheme] if port is None else port, segments
+    return parts.scheme, authority[1].lower(), _PORTS[parts.scheme] if port is None else port, segments
 
 
 def _is_dots(segment: str) -> bool:

@@ -121,11 +121,16 @@ async def aload_destination(name: str) -> Destination:
 
 
 def materialised(value: Any) -> Any:
-    """Return a rendered value with Airflow's lazy XCom sequences, which mapped tasks give, fetched as lists."""
+    """Return a rendered value as plain lists, objects, texts and times.
+
+    Mapped tasks give lazy XCom sequences, which are fetched here; Airflow's times are pendulum's.
+    """
     if isinstance(value, Mapping):
         return {key: materialised(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return [materialised(item) for item in value]
+    if isinstance(value, datetime):
+        return datetime.fromisoformat(value.isoformat())
     return value
 
 
