@@ -59,10 +59,11 @@ def send(delivery: Delivery, *, timeout: float) -> Outcome:
             client.stream("POST", delivery.url, content=delivery.body, headers=_headers(delivery)) as response,
         ):
             excerpt = b""
-            for chunk in response.iter_raw():
-                excerpt += chunk
-                if len(excerpt) >= _MAX_ANSWER_BYTES:
-                    break
+            if not _settles(response):
+                for chunk in response.iter_raw():
+                    excerpt += chunk
+                    if len(excerpt) >= _MAX_ANSWER_BYTES:
+                        break
             return _answer(response, excerpt)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return _no_answer(error)
@@ -99,10 +100,11 @@ async def _asend(delivery: Delivery, context: ssl.SSLContext) -> Outcome:
             ) as response,
         ):
             excerpt = b""
-            async for chunk in response.aiter_raw():
-                excerpt += chunk
-                if len(excerpt) >= _MAX_ANSWER_BYTES:
-                    break
+            if not _settles(response):
+                async for chunk in response.aiter_raw():
+                    excerpt += chunk
+                    if len(excerpt) >= _MAX_ANSWER_BYTES:
+                        break
             return _answer(response, excerpt)
     finally:
         # httpcore forgets a connection that is cancelled in its TLS handshake; the event loop would keep it open.
@@ -159,11 +161,17 @@ def _headers(delivery: Delivery) -> dict[str, str]:
     destination = delivery.destination
     return {
         "accept": "application/json",
+        "accept-encoding": "identity",
         "user-agent": f"ringback/{VERSION}",
         **destination.headers,
         "content-type": destination.content_type,
         **sign(delivery.event_id, delivery.body, keys=destination.keys, timestamp=int(time.time())),
     }
+
+
+def _settles(response: httpx.Response) -> bool:
+    """Tell whether the status says it all, so that a body that never comes cannot turn a delivery into a failure."""
+    return response.is_success or response.status_code == httpx.codes.GONE
 
 
 def _answer(response: httpx.Response, body: bytes) -> Answer:

@@ -79,6 +79,8 @@ class NotifyCompletionOperator(BaseOperator):
             "depends_on_past": False,
             "wait_for_downstream": False,
             "do_xcom_push": True,
+            "inlets": [],
+            "outlets": [],
             **retry_settings(),
         }
         super().__init__(**{**settings, **arguments})

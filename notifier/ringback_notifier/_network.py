@@ -98,12 +98,14 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         socket_options: _SocketOptions = None,
     ) -> httpcore.NetworkStream:
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in _resolve(host, port, _left(self._deadline, httpcore.ConnectTimeout))[:_MAX_ADDRESSES]:
+        addresses = _resolve(host, port, _left(self._deadline, httpcore.ConnectTimeout))[:_MAX_ADDRESSES]
+        for tried, address in enumerate(addresses):
             try:
                 stream = self._backend.connect_tcp(
                     address,
                     port,
-                    timeout=_left(self._deadline, httpcore.ConnectTimeout),
+                    # An address that swallows packets must leave time for the next.
+                    timeout=_left(self._deadline, httpcore.ConnectTimeout) / (len(addresses) - tried),
                     local_address=local_address,
                     socket_options=socket_options,
                 )

@@ -118,6 +118,19 @@ def test_the_excerpt_is_short(serve: Any, sender: Any, delivery: Any) -> None:
     assert outcome == Answer(status=400, excerpt=("no " * 100)[:200])
 
 
+@pytest.mark.parametrize("status", [200, 202, 410])
+def test_a_status_that_settles_it_needs_no_body(serve: Any, sender: Any, delivery: Any, status: int) -> None:
+    """A receiver that took the event and then stalls has taken it."""
+
+    def stall(peer: Any) -> None:
+        peer.read_request()
+        peer.send(f"HTTP/1.1 {status} So\r\ncontent-length: 100\r\n\r\nhalf".encode())
+        peer.hold()
+
+    outcome, _ = sender(delivery(serve(stall).url()), DEADLINE)
+    assert outcome == Answer(status=status)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_never_followed(serve: Any, sender: Any, delivery: Any, status: int) -> None:
     """The other server, which nobody allowed, is not even dialled."""
@@ -159,7 +172,7 @@ def _dribble_status(peer: Any) -> None:
 
 def _dribble_body(peer: Any) -> None:
     peer.read_request()
-    peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    peer.send(b"HTTP/1.1 500 Oops\r\ncontent-length: 1000000\r\n\r\n")
     peer.dribble()
 
 
@@ -311,7 +324,7 @@ def test_of_an_endless_answer_only_the_start_is_read(serve: Any, sender: Any, de
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
         peer.read_request()
         try:
-            peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            peer.send(b"HTTP/1.1 500 Oops\r\ntransfer-encoding: chunked\r\n\r\n")
             while not peer.stopping.is_set():
                 peer.send(b"400\r\n" + b"x" * 1_024 + b"\r\n")
         finally:
@@ -319,7 +332,7 @@ def test_of_an_endless_answer_only_the_start_is_read(serve: Any, sender: Any, de
 
     server = serve(flood)
     outcome, seconds = sender(delivery(server.url()))
-    assert outcome == Answer(status=200, excerpt="x" * 200)
+    assert outcome == Answer(status=500, excerpt="x" * 200)
     assert seconds < 2
     assert ended.wait(5), "the client hung up"
     server.stopping.set()
@@ -337,7 +350,7 @@ def test_an_endless_answer_is_cut_at_four_kilobytes(
 
     def talk(peer: Any) -> None:
         peer.read_request()
-        peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        peer.send(b"HTTP/1.1 500 Oops\r\ntransfer-encoding: chunked\r\n\r\n")
         while not peer.stopping.is_set():
             peer.send(b"400\r\n" + b"x" * 1_024 + b"\r\n")
 
@@ -378,7 +391,7 @@ def _close_within_the_headers(peer: Any) -> None:
 
 def _close_within_the_body(peer: Any) -> None:
     peer.read_request()
-    peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+    peer.send(b"HTTP/1.1 500 Oops\r\ncontent-length: 100\r\n\r\nhalf")
 
 
 def _speak_ssh(peer: Any) -> None:
@@ -393,12 +406,12 @@ def _send_nonsense(peer: Any) -> None:
 
 def _switch_protocols(peer: Any) -> None:
     peer.read_request()
-    peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\ncontent-length: 7\r\n\r\n")
+    peer.send(b"HTTP/1.1 500 Oops\r\ncontent-length: -5\r\ncontent-length: 7\r\n\r\n")
 
 
 def _break_the_chunks(peer: Any) -> None:
     peer.read_request()
-    peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
+    peer.send(b"HTTP/1.1 500 Oops\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n")
 
 
 @pytest.mark.parametrize(
