@@ -69,7 +69,7 @@ def main() -> int:
 async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: Path) -> list[Heard]:
     """Start the caller's side, make every call at once, and say what comes back as it comes."""
     async with AsyncAirflowClient(
-        airflow.url, username=airflow.username, password=airflow.password, timeout=60
+        airflow.url, username=airflow.username, password=airflow.password, timeout=60, trust_env=False
     ) as client:
         receiver = Receiver(
             callback_url=f"http://127.0.0.1:{port}/airflow/completions",

@@ -48,6 +48,9 @@ def new(
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", destination):
         raise typer.BadParameter("1 to 64 letters, digits, '_' or '-'", param_hint="--destination")
+    for pattern in allow or ():
+        if not re.match(r"https?://[^/?#\s]", pattern):
+            raise typer.BadParameter(f"{pattern!r}: write it as https://host/path/", param_hint="--allow")
     if scheme is Scheme.ED25519:
         private = PrivateKey.generate()
         signing, verifying = private.reveal(), str(private.public())
@@ -72,8 +75,9 @@ def new(
     typer.echo(f"Verification key, for receivers{secret_note}:\n  {verifying}\n")
     typer.echo("Give the signing key to Airflow:")
     typer.echo(f"  {add}\n")
-    typer.echo("Or through the environment of every Airflow component:")
-    typer.echo(f"  export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(json.dumps(connection))}\n")
+    if "-" not in conn_id:  # no shell takes a variable of that name
+        typer.echo("Or through the environment of every Airflow component:")
+        typer.echo(f"  export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(json.dumps(connection))}\n")
     if not allow:
         typer.echo("Put your receiver's address in place of https://portal.example/airflow/.")
     typer.echo(f'In the receiver: Receiver(…, keys=["{verifying if scheme is Scheme.ED25519 else "whsec_…"}"])')

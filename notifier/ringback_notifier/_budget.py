@@ -1,4 +1,4 @@
-"""How long DAG callbacks may take together: the DAG processor kills all callbacks of a file after 50 s."""
+"""How long DAG callbacks may take together: the DAG processor kills a file's callbacks after 50 s."""
 
 from __future__ import annotations
 
@@ -8,24 +8,16 @@ __all__ = ["SharedBudget"]
 
 
 class SharedBudget:
-    """At most ``total`` seconds spent within any ``window`` seconds of one process.
+    """Seconds spent within a window of time, in one process.  Pure: the clock and the limits are arguments."""
 
-    Pure: the clock is an argument.
-
-    :param total: seconds.
-    :param window: seconds.
-    """
-
-    def __init__(self, *, total: float, window: float) -> None:
-        self._total = total
-        self._window = window
+    def __init__(self) -> None:
         self._spent: deque[tuple[float, float]] = deque()
 
-    def left(self, now: float) -> float:
-        """Return the seconds that may still be spent, never below zero."""
-        while self._spent and self._spent[0][0] <= now - self._window:
+    def left(self, now: float, *, total: float, window: float) -> float:
+        """Return the seconds that may still be spent of ``total`` in any ``window`` seconds, never below zero."""
+        while self._spent and self._spent[0][0] <= now - window:
             self._spent.popleft()
-        return max(self._total - sum(seconds for _, seconds in self._spent), 0.0)
+        return max(total - sum(seconds for _, seconds in self._spent), 0.0)
 
     def spend(self, seconds: float, now: float) -> None:
         """Record time that was spent, ending at ``now``."""

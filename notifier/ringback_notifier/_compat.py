@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ringback_notifier._prediction import TaskInstance
 
-__all__ = ["airflow_conf", "retry_settings", "task_instances_in_callback", "task_instances_in_worker"]
+__all__ = [
+    "airflow_conf",
+    "airflow_exceptions",
+    "base_hook",
+    "retry_settings",
+    "task_instances_in_callback",
+    "task_instances_in_worker",
+]
 
 
 def airflow_conf() -> Any:
@@ -18,6 +26,23 @@ def airflow_conf() -> Any:
     except ImportError:  # Task SDK < 1.2
         from airflow.configuration import conf
     return conf
+
+
+def airflow_exceptions() -> Any:
+    """Return the module with Airflow's exceptions: in the SDK from 1.2 on, in the core before."""
+    module = importlib.import_module("airflow.sdk.exceptions")
+    if not hasattr(module, "AirflowFailException"):  # Task SDK < 1.2
+        return importlib.import_module("airflow.exceptions")
+    return module
+
+
+def base_hook() -> Any:
+    """Return ``BaseHook``: in the SDK from 1.1 on, in the core before."""
+    try:
+        module = importlib.import_module("airflow.sdk.bases.hook")
+    except ImportError:  # Task SDK < 1.1
+        module = importlib.import_module("airflow.hooks.base")
+    return module.BaseHook
 
 
 def task_instances_in_worker(ti: Any, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:
@@ -74,10 +99,15 @@ def _from_states(
 def retry_settings() -> dict[str, Any]:
     """Return what makes a failed delivery's retries wait longer each time, and as long as the receiver asked.
 
-    Airflow ≥ 3.3 (Task SDK 1.3) asks a retry policy for each delay; before, delays double.
+    Task SDK ≥ 1.3 asks a retry policy for each delay; 1.2 takes the factor by which delays grow; before, the option
+    is a switch for doubling.
     """
+    from airflow.sdk.bases.operator import BASEOPERATOR_ARGS_EXPECTED_TYPES
+
+    if BASEOPERATOR_ARGS_EXPECTED_TYPES.get("retry_exponential_backoff") is bool:  # Task SDK < 1.2
+        return {"retry_exponential_backoff": True}
     try:
         from ringback_notifier._retry import RetryAfterPolicy
     except ImportError:  # Task SDK < 1.3
-        return {"retry_exponential_backoff": True}
+        return {"retry_exponential_backoff": 2.0}
     return {"retry_exponential_backoff": 2.0, "retry_policy": RetryAfterPolicy()}

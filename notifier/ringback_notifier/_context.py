@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ringback_notifier._compat import airflow_exceptions
 from ringback_notifier._destination import Destination, connection_id, parse_destination
 from ringback_notifier._prediction import TaskInstance, TaskShape
 from ringback_notifier._report import Ending, Result, Site
@@ -99,11 +100,10 @@ def load_destination(name: str, *, conn_id: str | None = None) -> Destination:
     :raises DestinationError: if it is missing or malformed.
     """
     from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
         connection = Connection.get(conn_id or connection_id(name))
-    except AirflowNotFoundException:
+    except airflow_exceptions().AirflowNotFoundException:
         raise _missing(name) from None
     return _destination(name, connection)
 
@@ -111,11 +111,10 @@ def load_destination(name: str, *, conn_id: str | None = None) -> Destination:
 async def aload_destination(name: str) -> Destination:
     """Look up a destination's connection from a trigger; the same as :func:`load_destination`."""
     from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
         connection = await Connection.async_get(connection_id(name))
-    except AirflowNotFoundException:
+    except airflow_exceptions().AirflowNotFoundException:
         raise _missing(name) from None
     return _destination(name, connection)
 

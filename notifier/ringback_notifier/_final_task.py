@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from ringback_protocol import CallbackRequest
 
 __all__ = ["NotifyCompletionOperator", "notify_completion"]
+
+_ALERTS = (
+    "on_execute_callback",
+    "on_failure_callback",
+    "on_retry_callback",
+    "on_skipped_callback",
+    "on_success_callback",
+)
 
 
 def notify_completion(
@@ -81,6 +89,8 @@ class NotifyCompletionOperator(BaseOperator):
             "do_xcom_push": True,
             "inlets": [],
             "outlets": [],
+            **dict.fromkeys(_ALERTS),
+            "email": None,
             **retry_settings(),
         }
         super().__init__(**{**settings, **arguments})
@@ -103,9 +113,8 @@ class NotifyCompletionOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Report the run, unless nobody asked."""
-        from airflow.sdk.exceptions import AirflowFailException
-
         from ringback_notifier import errors
+        from ringback_notifier._compat import airflow_exceptions
         from ringback_notifier._prepare import requested
         from ringback_protocol import ProtocolError
 
@@ -115,21 +124,42 @@ class NotifyCompletionOperator(BaseOperator):
                 self.log.info("ringback: conf asks for no callback; nothing to do")
                 return {"outcome": "not_requested"}
             return self._report(context, request)
+        except errors.GaveUpError as error:
+            said = str(error)
         except errors.DeliveryError as error:
-            ti: Any = context["ti"]
-            if not isinstance(error, errors.GaveUpError) and ti.try_number <= ti.max_tries:
+            if self._may_try_again(context, asked=error.retry_after):
                 raise
-            failure = AirflowFailException(f"ringback: {error}")
+            said = str(error)
         except (errors.NotifierError, ProtocolError) as error:
-            failure = AirflowFailException(f"ringback: {error}")
+            said = str(error)
         except Exception as error:
-            if not self._decides_the_run(context) or context["ti"].try_number <= context["ti"].max_tries:
+            if self._may_try_again(context):
                 raise
-            failure = AirflowFailException(f"ringback: {type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
         if self._decides_the_run(context):
-            self.log.error("%s (not raised: Airflow would fail the run, which has no other task that counts)", failure)
+            self.log.error(
+                "ringback: %s (not raised: Airflow would fail the run, which has no other task that counts)", said
+            )
             return {"outcome": "not_delivered"}
-        raise failure
+        raise airflow_exceptions().AirflowFailException(f"ringback: {said}")
+
+    def _may_try_again(self, context: Context, *, asked: float | None = None) -> bool:
+        """Tell whether a retry is left, and would end before the DAG's timeout fails the run.
+
+        :param asked: seconds that the receiver asked to wait.
+        """
+        from ringback_notifier._config import attempt_timeout
+        from ringback_notifier._patience import longest_delay, may_try_again
+
+        ti: Any = context["ti"]
+        if ti.try_number > ti.max_tries:
+            return False
+        delay = longest_delay(
+            retry_delay=self.retry_delay,
+            max_retry_delay=self.max_retry_delay,
+            attempts=_attempts(ti, self.retries),
+        )
+        return may_try_again(_seconds_left(context), delay=max(delay, asked or 0.0), timeout=attempt_timeout())
 
     def _report(self, context: Context, request: CallbackRequest) -> dict[str, Any]:
         from ringback_notifier._config import site
@@ -143,7 +173,7 @@ class NotifyCompletionOperator(BaseOperator):
             return {"outcome": "not_wanted", "state": ending.state}
         destination = load_destination(request.destination)
         delivery = delivery_of(ending, request, destination, site=here, reported_by="task")
-        status = self._send(delivery)
+        status = self._send(delivery, timeout=_seconds_left(context))
         return {
             "outcome": "delivered",
             "event_id": delivery.event_id,
@@ -151,14 +181,14 @@ class NotifyCompletionOperator(BaseOperator):
             "attempts": _attempts(context["ti"], self.retries),
         }
 
-    def _send(self, delivery: Delivery) -> int:
+    def _send(self, delivery: Delivery, *, timeout: float) -> int:
         from ringback_notifier import errors
         from ringback_notifier._allow import redacted
         from ringback_notifier._config import attempt_timeout
         from ringback_notifier._delivery import send
         from ringback_notifier._policy import Delivered, GiveUp, decide
 
-        decision = decide(send(delivery, timeout=attempt_timeout()))
+        decision = decide(send(delivery, timeout=max(min(attempt_timeout(), timeout), 1.0)))
         what = f"event {delivery.event_id} to {redacted(delivery.url)}"
         if isinstance(decision, Delivered):
             self.log.info("ringback: delivered %s: status %d", what, decision.status)
@@ -216,3 +246,10 @@ class NotifyCompletionOperator(BaseOperator):
 def _attempts(ti: Any, retries: int | None) -> int:
     """Return how many tries this run's final task has made, not counting those before it was cleared."""
     return int(ti.try_number - (ti.max_tries - (retries or 0)))
+
+
+def _seconds_left(context: Context) -> float:
+    """Return the seconds until the DAG's timeout fails the run."""
+    from ringback_notifier._patience import seconds_left
+
+    return seconds_left(context["dag_run"].start_date, context["dag"].dagrun_timeout, datetime.now(timezone.utc))

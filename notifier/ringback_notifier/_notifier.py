@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CompletionNotifier"]
 
 _FINAL_STATES = ("success", "failed")
-_SHARED = SharedBudget(total=30.0, window=50.0)
+_SHARED = SharedBudget()
 
 
 class CompletionNotifier(BaseNotifier):
@@ -77,14 +77,15 @@ class CompletionNotifier(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Send, and try again while the budget lasts."""
         from ringback_notifier._compat import task_instances_in_callback
-        from ringback_notifier._config import attempt_timeout, callback_budget
+        from ringback_notifier._config import attempt_timeout, callback_budget, callbacks_budget, callbacks_window
         from ringback_notifier._context import load_destination
         from ringback_notifier._delivery import send_within
 
         started = time.monotonic()
         with self._errors_logged():
             try:
-                budget = min(callback_budget(), _SHARED.left(started))
+                left = _SHARED.left(started, total=callbacks_budget(), window=callbacks_window())
+                budget = min(callback_budget(), left)
                 if (request := self._request(context)) is None:
                     return
                 delivery = self._delivery(

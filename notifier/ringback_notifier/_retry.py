@@ -11,7 +11,7 @@ from ringback_notifier.errors import DeliveryError
 
 __all__ = ["MAX_WAIT", "RetryAfterPolicy"]
 
-MAX_WAIT = timedelta(minutes=5)
+MAX_WAIT = timedelta(minutes=1)
 
 
 class RetryAfterPolicy(RetryPolicy):

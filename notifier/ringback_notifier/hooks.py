@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk.bases.hook import BaseHook
+from ringback_notifier._compat import base_hook
 
 __all__ = ["RingbackHook"]
 
 
-class RingbackHook(BaseHook):
+class RingbackHook(base_hook()):  # type: ignore[misc]
     """
     Check a destination's connection.
 

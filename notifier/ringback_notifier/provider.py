@@ -80,7 +80,7 @@ _CONFIG = {
         "callback_budget": {
             "description": (
                 "Seconds that one DAG-run callback may take in the DAG processor, all its attempts together. At most "
-                "30; all callbacks of a file together get 30 of the 50 seconds after which Airflow kills them."
+                "three fifths of [dag_processor] dag_file_processor_timeout, which all callbacks of a file share."
             ),
             "version_added": "0.1.0",
             "type": "float",

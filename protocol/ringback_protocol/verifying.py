@@ -38,7 +38,7 @@ DEFAULT_TOLERANCE = timedelta(minutes=5)
 
 Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]
 
-_MAX_SIGNATURES = 16
+_MAX_SIGNATURES = 8
 _MAX_SIGNATURE_CHARS = 2_048
 _WANTED = (HEADER_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE)
 

@@ -86,7 +86,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, key: PrivateKey, receiver_
 @pytest.fixture
 async def client(airflow: LocalAirflow) -> AsyncIterator[AsyncAirflowClient]:
     async with AsyncAirflowClient(
-        airflow.url, username=airflow.username, password=airflow.password, timeout=60
+        airflow.url, username=airflow.username, password=airflow.password, timeout=60, trust_env=False
     ) as opened:
         yield opened
 

@@ -74,6 +74,19 @@ async def test_a_caller_who_no_longer_waits(airflow: LocalAirflow, open_line: Op
     assert [exchange.status for exchange in line.of_run(handle.run_id)] == [410]
 
 
+async def test_a_dead_receiver_does_not_run_a_dag_into_its_timeout(
+    airflow: LocalAirflow, client: AsyncAirflowClient, receiver_port: int
+) -> None:
+    """Nobody listens and the DAG has a short timeout: the final task gives up in time, and the run is green."""
+    conf = {"callback_url": f"http://127.0.0.1:{receiver_port}/nobody"}
+    run_id = f"timeout-{uuid.uuid4()}"
+    run = await client.trigger_and_wait("short_timeout", conf=conf, run_id=run_id, timeout=LONG)
+    assert run.state == "success"
+    with airflow.api() as api:
+        path = f"/api/v2/dags/short_timeout/dagRuns/{run_id}/taskInstances/ringback_notify"
+        assert api.get(path).json()["state"] == "failed"
+
+
 async def test_a_context_without_the_run(airflow: LocalAirflow, client: AsyncAirflowClient, line: Line) -> None:
     """Airflow's minimal callback context has no conf: nothing is sent, nothing breaks, and the log says why."""
     run_id = f"minimal-{uuid.uuid4()}"

@@ -50,3 +50,16 @@ def test_a_destination_that_cannot_be_is_refused() -> None:
     assert done.returncode == 2
     assert "--destination" in done.stderr
     assert "whsk_" not in done.stdout
+
+
+def test_a_pattern_without_a_scheme_is_refused() -> None:
+    """Airflow would refuse it later, and far away."""
+    done = ringback("keys", "new", "--allow", "portal.example")
+    assert done.returncode == 2
+    assert "https://host/path/" in done.stderr
+
+
+def test_no_variable_that_a_shell_cannot_set_is_suggested() -> None:
+    """A shell that refuses an assignment repeats it, key and all."""
+    assert "export" in ringback("keys", "new", "--destination", "my_portal").stdout
+    assert "export" not in ringback("keys", "new", "--destination", "my-portal").stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -42,3 +44,12 @@ with DAG("minimal_context", schedule=None, on_success_callback=CompletionNotifie
         raise AirflowSkipException
 
     skip()
+
+with DAG("short_timeout", schedule=None, dagrun_timeout=timedelta(seconds=25)):
+    # Its receiver is down: the final task must give up before the run's timeout turns it red.
+    @task
+    def quick() -> None:
+        pass
+
+    quick()
+    notify_completion()

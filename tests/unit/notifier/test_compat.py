@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.bases.operator import BASEOPERATOR_ARGS_EXPECTED_TYPES
 
 from ringback_notifier import _compat
 from ringback_notifier._compat import (
@@ -122,9 +123,23 @@ def test_retries_follow_a_policy_where_airflow_has_one() -> None:
 
 
 def test_retries_double_where_airflow_has_no_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before Task SDK 1.3."""
+    """Task SDK 1.2 takes a factor, and before it a switch."""
     monkeypatch.setitem(sys.modules, "ringback_notifier._retry", None)
+    assert retry_settings() == {"retry_exponential_backoff": 2.0}
+    monkeypatch.setitem(BASEOPERATOR_ARGS_EXPECTED_TYPES, "retry_exponential_backoff", bool)
     assert retry_settings() == {"retry_exponential_backoff": True}
+
+
+def test_exceptions_and_hooks_are_found_in_the_sdk_or_in_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Task SDK 1.0 and 1.1 leave them to the core."""
+    assert _compat.airflow_exceptions().__name__ == "airflow.sdk.exceptions"
+    assert _compat.base_hook().__module__ == "airflow.sdk.bases.hook"
+    monkeypatch.setitem(sys.modules, "airflow.sdk.exceptions", ModuleType("airflow.sdk.exceptions"))
+    monkeypatch.setitem(sys.modules, "airflow.sdk.bases.hook", None)
+    core = SimpleNamespace(BaseHook=object())
+    monkeypatch.setitem(sys.modules, "airflow.hooks.base", core)
+    assert _compat.airflow_exceptions().__name__ == "airflow.exceptions"
+    assert _compat.base_hook() is core.BaseHook
 
 
 def test_the_configuration_is_found_in_the_sdk_or_in_the_core(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
     monkeypatch.setattr(_context, "load_destination", lambda name: destination({"allow": made.origin}, name=name))
     monkeypatch.setattr(_context, "aload_destination", aload)
-    monkeypatch.setattr(_notifier, "_SHARED", SharedBudget(total=30, window=50))
+    monkeypatch.setattr(_notifier, "_SHARED", SharedBudget())
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example")
     yield made
     made.close()
@@ -500,6 +500,14 @@ def test_callbacks_of_a_file_share_what_airflow_allows(
     assert budget == pytest.approx(6.0, abs=0.5)
 
 
+def test_the_operators_limit_counts(receiver: Receiver, budgets: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Airflow kills callbacks sooner, ours are done sooner."""
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT", "5")
+    call(CompletionNotifier(), make_context(receiver))
+    ((budget, _),) = budgets
+    assert budget == pytest.approx(3.0, abs=0.5)
+
+
 def test_without_any_time_left_nothing_is_sent(receiver: Receiver, log: Any, budgets: list[Any]) -> None:
     """Airflow would kill the whole file's callbacks; the log names the event that went missing."""
     _notifier._SHARED.spend(31.0, time.monotonic())
@@ -519,7 +527,7 @@ def test_what_a_callback_spends_is_counted(receiver: Receiver, log: Any, monkeyp
 
     monkeypatch.setattr(_context, "load_destination", slow)
     call(CompletionNotifier(), make_context(receiver))
-    assert _notifier._SHARED.left(time.monotonic()) == pytest.approx(29.8, abs=0.15)
+    assert _notifier._SHARED.left(time.monotonic(), total=30, window=50) == pytest.approx(29.8, abs=0.15)
 
 
 def test_an_event_loop_has_no_share_in_it(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -364,7 +364,22 @@ def test_elsewhere_a_surprise_is_an_ordinary_failure(receiver: Receiver, monkeyp
     monkeypatch.setattr(_context, "load_destination", surprise)
     _, final = make()
     with pytest.raises(RuntimeError):
+        run(final, FakeTi({"a": "success"}, try_number=4, max_tries=4))
+    with pytest.raises(AirflowFailException, match="RuntimeError: the API server is gone"):
         run(final, FakeTi({"a": "success"}, try_number=5, max_tries=4))
+
+
+@pytest.mark.parametrize(("minutes_left", "raised"), [(10, DeliveryError), (0.2, AirflowFailException)])
+def test_it_does_not_run_into_the_dags_timeout(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, minutes_left: float, raised: type[Exception]
+) -> None:
+    """A run that is open when its timeout passes is failed by Airflow; no retry is worth that."""
+    receiver.outcome = NoAnswer(error="connect: refused")
+    dag, final = make()
+    dag.dagrun_timeout = timedelta(hours=1)
+    started = datetime.now(timezone.utc) - timedelta(hours=1) + timedelta(minutes=minutes_left)
+    with pytest.raises(raised):
+        run(final, FakeTi({"a": "success"}), start_date=started)
 
 
 def test_a_failed_teardown_among_teardowns_is_a_successful_run(receiver: Receiver) -> None:

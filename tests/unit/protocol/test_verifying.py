@@ -158,7 +158,7 @@ def test_a_body_is_any_bytes(shape: Callable[[bytes], Any]) -> None:
         "v1a,\t {good}",
         "  {good} ",
         "{good} {good}",
-        " ".join(["v9,AAAA"] * 15) + " {good}",
+        " ".join(["v9,AAAA"] * 7) + " {good}",
     ],
 )
 def test_one_good_signature_among_others_is_enough(signatures: str) -> None:
@@ -205,7 +205,7 @@ def test_the_work_that_signatures_cause_is_bounded() -> None:
     """A sender cannot make a receiver check signatures without end."""
     headers, body = signed()
     good = headers["webhook-signature"]
-    headers["webhook-signature"] = "v9,AAAA " * 16 + good
+    headers["webhook-signature"] = "v9,AAAA " * 8 + good
     refused(Refusal.BAD_SIGNATURE, headers, body)
     headers["webhook-signature"] = good + " " * (2_048 - len(good))
     assert verify(headers, body) == make_event()
