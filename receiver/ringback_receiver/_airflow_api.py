@@ -19,6 +19,7 @@ import msgspec
 
 from ringback_receiver._airflow_answers import decode, details, error_of
 from ringback_receiver._airflow_errors import (
+    AirflowError,
     AirflowProtocolError,
     AirflowUnreachable,
     AirflowUsageError,
@@ -98,12 +99,23 @@ class AirflowApi:
         if note is not None:
             body["note"] = note
         request = Request(method="POST", path=path("/api/v2/dags/{dag_id}/dagRuns", dag_id=dag_id), json=body)
-        response = yield from self._send_again(request, run_id)
-        if response.status == 409:
-            return (yield from self._own_run(response, body, dag_id, logical_date))
-        if response.status != 200:
-            raise error_of(request, response, not_found=DagNotFound, names=dag_id)
-        return self._run(request, response)
+        lost: list[AirflowUnreachable] = []
+        try:
+            response = yield from self._send_again(request, lost)
+            if response.status == 409:
+                return (yield from self._own_run(response, body, dag_id, logical_date))
+            if response.status != 200:
+                raise error_of(request, response, not_found=DagNotFound, names=dag_id)
+            return self._run(request, response)
+        except AirflowUnreachable as error:
+            error.run_id = run_id
+            raise
+        except RunConflict:
+            raise  # Airflow was asked for the run, and it is not ours
+        except AirflowError as error:
+            if not lost:
+                raise
+            raise _unconfirmed(error, lost[0], run_id) from error
 
     def get_run(self, dag_id: str, run_id: str) -> Operation[DagRun]:
         """Ask for a run."""
@@ -234,8 +246,12 @@ class AirflowApi:
                     raise  # a wrong base URL; once Airflow has answered it is a proxy that lost its way
                 trouble = error
 
-    def _send_again(self, request: Request, run_id: str) -> Operation[Response]:
-        """Send a trigger until there is an answer: one that got lost may have created the run."""
+    def _send_again(self, request: Request, lost: list[AirflowUnreachable]) -> Operation[Response]:
+        """Send a trigger until there is an answer.
+
+        :param lost: is given the error of each attempt that may have created the run, answered or not; one
+            that was throttled, or that failed for want of a token, has not.
+        """
         wait = FIRST_RETRY
         for attempt in range(1, TRIGGER_ATTEMPTS + 1):
             try:
@@ -244,8 +260,9 @@ class AirflowApi:
                     return response
                 raise error_of(request, response)
             except AirflowUnreachable as error:
+                if error.unanswered or error.reason == "server_error":
+                    lost.append(error)
                 if attempt == TRIGGER_ATTEMPTS:
-                    error.run_id = run_id
                     raise
                 asked = min(error.retry_after or 0.0, LONGEST_RETRY)
             yield Sleep(max(asked, self._jittered(wait)))
@@ -294,6 +311,17 @@ class AirflowApi:
     def _jittered(self, seconds: float) -> float:
         """Take off up to a quarter, so that many callers do not ask in step."""
         return seconds * (1 - self._chance() / 4)
+
+
+def _unconfirmed(error: AirflowError, lost: AirflowUnreachable, run_id: str) -> AirflowUnreachable:
+    """Make the error of a refusal that says nothing about what an earlier attempt has done."""
+    unconfirmed = AirflowUnreachable(
+        f"{error}; but run {run_id!r} may exist, for an earlier attempt failed: {lost}",
+        reason="unconfirmed",
+        status=error.status,
+    )
+    unconfirmed.run_id = run_id
+    return unconfirmed
 
 
 def _check_run_id(run_id: str) -> None:

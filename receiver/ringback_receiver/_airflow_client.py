@@ -105,7 +105,8 @@ class AirflowClient:
         :raises RunConflict: another run has this run id or logical date.
         :raises DagNotFound: Airflow has no such DAG.
         :raises AirflowRequestRejected: Airflow refused, as for a wrong param; ``details`` says why.
-        :raises AirflowUnreachable: no answer; its ``run_id`` may or may not exist, and is safe to reuse.
+        :raises AirflowUnreachable: no answer, or a refusal after an attempt that got none; its ``run_id``
+            may or may not exist, and is safe to reuse.
         """
         return self._run(self._api.trigger(dag_id, conf=conf, run_id=run_id, logical_date=logical_date, note=note))
 

@@ -71,14 +71,17 @@ class AirflowUsageError(AirflowError, ValueError):
 class AirflowUnreachable(AirflowError):
     """No usable answer came; the same request may work later.
 
-    Reasons: ``connection_failed``, ``timed_out``, ``server_error`` (5xx), ``throttled`` (429).
+    Reasons: ``connection_failed``, ``timed_out``, ``server_error`` (5xx), ``throttled`` (429), and
+    ``unconfirmed``: a trigger got no answer, and then Airflow refused to say whether its run exists.
     ``retry_after`` is the number of seconds that Airflow asked to wait, if it did. ``run_id`` is the run
-    that a trigger may or may not have created: triggering again with it is safe.
+    that a trigger may or may not have created: triggering again with it is safe. ``unanswered`` tells
+    whether the request itself was sent, and not only one for a token.
     """
 
     reason = "connection_failed"
     retry_after: float | None = None
     run_id: str | None = None
+    unanswered: bool = False
 
 
 class AirflowProtocolError(AirflowError):

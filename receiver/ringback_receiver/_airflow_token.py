@@ -123,11 +123,11 @@ class TokenCache:
     def call(self, request: Request) -> Operation[Response]:
         """Send with the token in use, and once more with a new one if Airflow no longer takes it."""
         token: Secret = yield Exclusive(self.obtain())
-        response: Response = yield replace(request, token=token)
+        response = yield from _sent(replace(request, token=token))
         if token_refused(response):
             fresh: Secret = yield Exclusive(self.obtain(rejected=token))
             if fresh != token:
-                response = yield replace(request, token=fresh)
+                response = yield from _sent(replace(request, token=fresh))
             if token_refused(response):
                 raise error_of(request, response)
         return response
@@ -138,6 +138,16 @@ class TokenCache:
             return _checked(token)
         password = yield from _value(self._credentials.password, "the password provider")
         return (yield from _log_in(self._credentials.username, password))
+
+
+def _sent(request: Request) -> Operation[Response]:
+    """Send, and mark the error if no answer comes: the request may have taken effect all the same."""
+    try:
+        response: Response = yield request
+    except AirflowUnreachable as error:
+        error.unanswered = True
+        raise
+    return response
 
 
 def _value(secret: Secret | Callable[[], Any], what: str) -> Operation[Secret]:

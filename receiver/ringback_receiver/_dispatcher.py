@@ -50,6 +50,7 @@ class Dispatcher:
         self._running: dict[asyncio.Task[None], HandlerCall] = {}
         self._renewed = clock()
         self._closing = False
+        self._cancelling = False
         self._loop = asyncio.create_task(self._dispatch(), name="ringback-handlers")
 
     def wake(self) -> None:
@@ -59,18 +60,23 @@ class Dispatcher:
     async def close(self, timeout: float) -> None:
         """Take nothing more, and let what runs finish.
 
-        :param timeout: seconds after which it is cancelled; its turn comes again when its lease ends.
+        :param timeout: seconds after which it is cancelled, as it is at once if whoever closes is cancelled;
+            its turn comes again when its lease ends.
         """
         self._closing = True
         self._wake.set()
-        await asyncio.wait([self._loop])
-        if self._running:
-            await asyncio.wait(self._running, timeout=timeout)
-        left = list(self._running)
-        for task in left:
-            log.warning("handler %s did not finish in time and will run again", self._running[task].handler)
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        try:
+            await asyncio.wait([self._loop])
+            if self._running:
+                await asyncio.wait(self._running, timeout=timeout)
+        finally:
+            self._cancelling = True
+            self._loop.cancel()
+            left = list(self._running)
+            for task in left:
+                log.warning("handler %s did not finish in time and will run again", self._running[task].handler)
+                task.cancel()
+            await asyncio.gather(self._loop, *left, return_exceptions=True)
 
     async def _dispatch(self) -> None:
         while not self._closing:
@@ -110,7 +116,10 @@ class Dispatcher:
         try:
             try:
                 await self._handlers.call(call.handler, call.completion)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if self._cancelling and isinstance(error, asyncio.CancelledError):
+                    raise
+                # Otherwise it is the handler's own, as of a task that it awaits: a failure like any other.
                 delay = backoff(call.attempts, self._chance())
                 log.exception(
                     "handler %s failed on event %s, attempt %d; next in %.0f s",

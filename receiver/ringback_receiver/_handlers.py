@@ -35,7 +35,8 @@ class Handlers:
         :raises ConfigurationError: it has no name, or another function has the same.
         """
         name = name or _name_of(function)
-        if self._functions.setdefault(name, function) is not function:
+        # Not `is not`: a bound method is another object each time it is looked up.
+        if self._functions.setdefault(name, function) != function:
             raise ConfigurationError(f"two handlers are called {name!r}: give one another name=")
         self._dags.setdefault(name, set()).add(dag_id)
 

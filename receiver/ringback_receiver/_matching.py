@@ -29,6 +29,7 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     :param metadata: the caller's own, anything that JSON can say.
     :param event_id: of the event that resolved it.
     :param reason: why it was abandoned.
+    :param triggers: how often its run was asked for; it also tells one trigger from a later one.
     """
 
     request_id: str
@@ -40,13 +41,14 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     state: RequestState = "pending"
     event_id: str | None = None
     reason: str | None = None
+    triggers: int = 1
 
 
 class Transition(str, Enum):
     """What an event means for the request that it matches.  The event is recorded whatever it means."""
 
     RESOLVE = "resolved"
-    """The request was pending: this is its completion."""
+    """The request was pending, or wrongly thought abandoned: this is its completion."""
     REVISE = "revised"
     """The request has its completion, which stays; this is another ending of the same run."""
     PROGRESS = "progress"
@@ -56,7 +58,7 @@ class Transition(str, Enum):
     PARK = "parked"
     """No request matches yet; one that is registered later may."""
     LATE = "late"
-    """The request was abandoned or has expired: nobody waits any more."""
+    """The request has expired: nobody waits any more."""
     CONFLICT = "conflict"
     """The request is about another run or another URL, as when a conf is copied to a second run."""
     CANCELLED = "cancelled"
@@ -83,6 +85,9 @@ REACHES_HANDLERS = frozenset({Transition.RESOLVE, Transition.REVISE})
 def match(request: PendingRequest | None, event: CompletionEvent, *, seen: bool) -> Transition:
     """Decide what an event means for a request.
 
+    A request is abandoned when Airflow seems to have refused its run.  A signed event about that run proves
+    that it exists, so an abandoned request is treated like a pending one.
+
     :param request: the candidate, or ``None`` if there is none.
     :param seen: whether an event with this id is recorded already.
     """
@@ -94,11 +99,11 @@ def match(request: PendingRequest | None, event: CompletionEvent, *, seen: bool)
         return Transition.CANCELLED  # before DUPLICATE: a repetition is told to stop, too
     if seen:
         return Transition.DUPLICATE
-    if request.state in ("abandoned", "expired"):
+    if request.state == "expired":
         return Transition.LATE
     if event.data.state == "running":
         return Transition.PROGRESS
-    return Transition.RESOLVE if request.state == "pending" else Transition.REVISE
+    return Transition.REVISE if request.state == "resolved" else Transition.RESOLVE
 
 
 def _is_about(request: PendingRequest, event: CompletionEvent) -> bool:

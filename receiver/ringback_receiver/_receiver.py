@@ -43,7 +43,7 @@ F = TypeVar("F", bound=HandlerFunction)
 log = logging.getLogger("ringback_receiver")
 
 _DEFINITIVE = (AirflowUsageError, AirflowAuthError, AirflowRequestRejected)
-"""Errors after which there is no run; after any other there may be one."""
+"""Errors after which this trigger has made no run; after any other there may be one."""
 
 _WORTH_A_WARNING = frozenset({Transition.CONFLICT, Transition.LATE})
 
@@ -135,8 +135,10 @@ class Receiver:
         """Let running handlers finish within ``close_timeout``, then close everything."""
         opened = self._require_open()
         try:
-            await opened.dispatcher.close(self._close_timeout)
-            await opened.waiters.close()
+            try:
+                await opened.dispatcher.close(self._close_timeout)
+            finally:
+                await opened.waiters.close()
         finally:
             self._open = None
             await self._store.close()
@@ -161,16 +163,24 @@ class Receiver:
     ) -> RunHandle:
         """Trigger a run that rings back; the request is durable before Airflow hears of it.
 
+        With a ``run_id`` of your own it is idempotent: called again with the same arguments, by any process
+        and also after a crash half-way, it returns a handle to the same request and the same run.  Without
+        one, a call that is cut short may leave a run, and a request, that nobody knows of.
+
         :param conf: the run's conf; the request for a callback is added to a copy of it.
-        :param run_id: by default ``ringback__`` and the request id.
-        :param metadata: anything that JSON can say; it stays here and comes back with the completion.
+        :param run_id: by default ``ringback__`` and the request id, and so a new run.  A request that was made
+            for this DAG and run, and was neither cancelled nor has expired, is taken up again.
+        :param metadata: anything that JSON can say; it stays here and comes back with the completion.  If a
+            request is taken up again, the metadata that it was made with stays.
         :param events: what to be told of: ``started``, ``succeeded``, ``failed``; by default the last two. An
             ending that is left out never arrives, and the request stays pending.
         :raises ValueError: ``conf`` asks for a callback already.
         :raises TypeError: ``metadata`` is not JSON.
-        :raises AirflowRequestRejected: or ``AirflowAuthError`` or ``AirflowUsageError``: there is no run, and
-            the request is abandoned.
-        :raises TriggerUnconfirmed: there may be a run; the request stays pending.
+        :raises RunConflict: Airflow has another run with this run id or logical date: one with another conf,
+            or one that somebody else made.
+        :raises AirflowRequestRejected: or ``AirflowAuthError`` or ``AirflowUsageError``: this call has made no
+            run.  The request is abandoned, unless another call that used it may have made one.
+        :raises TriggerUnconfirmed: there may be a run; the request is kept.
         :raises StoreError: nothing was sent.
         """
         opened = self._require_open()
@@ -193,18 +203,23 @@ class Receiver:
             created_at=now,
             metadata=metadata,
         )
-        await self._store.register(request, handlers=self._handlers.names_for(dag_id))
+        registered = await self._store.register(
+            request, handlers=self._handlers.names_for(dag_id), adopt=run_id is not None
+        )
         opened.dispatcher.wake()
+        request = registered.request
+        asking["callback"]["correlation_id"] = request.request_id
         handle = RunHandle(request, self._store, opened.waiters)
         try:
             await self._airflow.trigger(dag_id, conf=asking, run_id=request.run_id, logical_date=logical_date)
         except _DEFINITIVE as error:
-            await self._abandon(request_id, describe(error))
+            if registered.found in (None, "abandoned"):
+                await self._abandon(request, describe(error))
             raise
         except Exception as error:
             raise TriggerUnconfirmed(
                 f"Airflow may or may not have created run {request.run_id!r} of {dag_id!r}: {error}; "
-                f"request {request_id} stays pending",
+                f"request {request.request_id} is kept",
                 handle=handle,
             ) from error
         return handle
@@ -323,9 +338,9 @@ class Receiver:
             raise ReceiverNotOpen
         return self._open
 
-    async def _abandon(self, request_id: str, reason: str) -> None:
+    async def _abandon(self, request: PendingRequest, reason: str) -> None:
         """Give a request up, as far as the store can: Airflow's refusal matters more than ours."""
         try:
-            await self._store.abandon(request_id, reason=reason)
+            await self._store.abandon(request.request_id, reason=reason, triggers=request.triggers)
         except StoreError as error:
-            log.warning("request %s: cannot be marked as abandoned: %s", request_id, error)
+            log.warning("request %s: cannot be marked as abandoned: %s", request.request_id, error)

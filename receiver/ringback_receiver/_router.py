@@ -56,7 +56,11 @@ async def _take(receiver: Receiver, request: Request) -> Answer:
     if content_type not in CONTENT_TYPES:
         return receiver.refuse(415, "unsupported_media_type")
     length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_EVENT_BYTES:
+    if not (length.isascii() and length.isdecimal()):
+        return receiver.refuse(400, "malformed_header")
+    # The digits are counted first: Python refuses to convert thousands of them.
+    digits = length.lstrip("0") or "0"
+    if len(digits) > len(str(MAX_EVENT_BYTES)) or int(digits) > MAX_EVENT_BYTES:
         return receiver.refuse(413, "too_large")
     body = bytearray()
     try:

@@ -50,7 +50,8 @@ class RunHandle:
         :param timeout: in seconds; 0 only looks, ``None`` waits for ever.
         :raises CompletionTimeout: the run did not end in time; the request stays pending.
         :raises RequestCancelled: it was cancelled.
-        :raises RequestAbandoned: Airflow refused to create the run.
+        :raises RequestAbandoned: Airflow refused to create the run, and no event has proved otherwise.
+        :raises ReceiverNotOpen: the receiver closed meanwhile.
         :raises StoreError: the store cannot be read now.
         """
         return _completion_of(await self._waiters.wait(self.request_id, timeout=timeout))

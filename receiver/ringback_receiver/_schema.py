@@ -7,7 +7,10 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import text
 
-__all__ = ["ddl", "metadata"]
+__all__ = ["VERSION", "ddl", "metadata"]
+
+VERSION = 1
+"""Of the tables below; a store of another version is refused."""
 
 metadata = MetaData()
 
@@ -24,6 +27,7 @@ requests = Table(
     Column("state", Text, nullable=False),
     Column("event_id", Text),  # of the event that resolved it
     Column("reason", Text),
+    Column("triggers", Integer, nullable=False),  # how often its run was asked for
     Index("requests_by_run", "dag_id", "run_id"),
 )
 

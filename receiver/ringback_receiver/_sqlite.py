@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -14,8 +15,8 @@ from ringback_receiver import _sqlite_operations as operations
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._matching import PendingRequest
 from ringback_receiver._sqlite_thread import SqliteThread
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Tracked
-from ringback_receiver.errors import MissingDependency, StoreError
+from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Tracked
+from ringback_receiver.errors import ConfigurationError, MissingDependency, StoreError
 
 __all__ = ["SqliteStore"]
 
@@ -43,8 +44,8 @@ class SqliteStore:
         with _Translated(self._path):
             await self._thread.stop()
 
-    async def register(self, request: PendingRequest, *, handlers: Sequence[str]) -> None:
-        await self._write(lambda connection: operations.register(connection, request, handlers))
+    async def register(self, request: PendingRequest, *, handlers: Sequence[str], adopt: bool = False) -> Registered:
+        return await self._write(lambda connection: operations.register(connection, request, handlers, adopt))
 
     async def record(
         self, event: CompletionEvent, body: bytes, *, received_at: float, handlers: Sequence[str]
@@ -55,11 +56,13 @@ class SqliteStore:
         return await self._read(lambda connection: operations.look_up(connection, request_ids))
 
     async def cancel(self, request_id: str) -> Tracked | None:
-        return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled", None))
+        return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled"))
 
-    async def abandon(self, request_id: str, *, reason: str) -> Tracked | None:
+    async def abandon(self, request_id: str, *, reason: str, triggers: int = 1) -> Tracked | None:
         return await self._write(
-            lambda connection: operations.leave_pending(connection, request_id, "abandoned", reason)
+            lambda connection: operations.leave_pending(
+                connection, request_id, "abandoned", reason=reason, triggers=triggers
+            )
         )
 
     async def change_marker(self) -> Hashable:
@@ -99,7 +102,7 @@ class SqliteStore:
             _create_private(Path(self._path))
         connection = sqlite3.connect(self._path, isolation_level=None)
         try:
-            _prepare(connection)
+            _prepare(connection, self._path)
         except BaseException:
             connection.close()
             raise
@@ -135,30 +138,42 @@ def _create_private(path: Path) -> None:
         return
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
     """Set the connection up and create what is missing; other processes may be doing the same."""
     deadline = time.monotonic() + OPENING_PATIENCE
     while True:
         try:
+            _create_tables(connection, path)  # first: a file of another version is left as it is
             for pragma in sql.PRAGMAS:
                 connection.execute(pragma)
-            break
+            return
         except sqlite3.OperationalError as error:
             # Going over to WAL does not honour busy_timeout.
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in _ddl():
-        connection.execute(statement)
-    connection.execute("COMMIT")
 
 
-def _ddl() -> list[str]:
+def _create_tables(connection: sqlite3.Connection, path: str) -> None:
+    """Create what is missing, in a file that has none of our tables yet or those of our version.
+
+    :raises ConfigurationError: they are of another.
+    """
     try:
         from sqlalchemy.dialects.sqlite import dialect
 
-        from ringback_receiver._schema import ddl
+        from ringback_receiver._schema import VERSION, ddl, metadata
     except ModuleNotFoundError as error:
         raise MissingDependency("the store needs SQLAlchemy: pip install 'airflow-ringback[receiver]'") from error
-    return ddl(dialect())
+    with connection:  # commits, or rolls back
+        connection.execute("BEGIN IMMEDIATE")
+        tables = json.dumps(list(metadata.tables))
+        version, existing = connection.execute(sql.SCHEMA, {"tables": tables}).fetchone()
+        if version != VERSION and (version != 0 or existing):
+            raise ConfigurationError(
+                f"store: {path} has schema version {version}, and this release of airflow-ringback knows {VERSION}: "
+                + ("upgrade airflow-ringback" if version > VERSION else "move the file away, and a new one is made")
+            )
+        for statement in ddl(dialect()):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")

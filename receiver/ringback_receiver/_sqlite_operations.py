@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +12,9 @@ import msgspec
 from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._completion import Completion
+from ringback_receiver._handlers import backoff, describe
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, match
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Tracked
+from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Tracked
 
 __all__ = [
     "claim_calls",
@@ -26,20 +28,24 @@ __all__ = [
     "retry_call",
 ]
 
+log = logging.getLogger("ringback_receiver")
 
-def register(connection: sqlite3.Connection, request: PendingRequest, handlers: Sequence[str]) -> None:
-    """Insert the request, then let the events that came too early make their transitions."""
-    connection.execute(
-        sql.INSERT_REQUEST,
-        {
-            "request_id": request.request_id,
-            "dag_id": request.dag_id,
-            "run_id": request.run_id,
-            "callback_url": request.callback_url,
-            "created_at": request.created_at,
-            "metadata": msgspec.json.encode(request.metadata).decode(),
-        },
-    )
+
+def register(
+    connection: sqlite3.Connection, request: PendingRequest, handlers: Sequence[str], adopt: bool
+) -> Registered:
+    """Adopt an earlier request, or insert this one and let the events that came too early make their transitions."""
+    row = {
+        "request_id": request.request_id,
+        "dag_id": request.dag_id,
+        "run_id": request.run_id,
+        "callback_url": request.callback_url,
+        "created_at": request.created_at,
+        "metadata": msgspec.json.encode(request.metadata).decode(),
+    }
+    if adopt and (earlier := connection.execute(sql.ADOPTABLE_REQUEST, row).fetchone()) is not None:
+        return _adopt(connection, *earlier)
+    connection.execute(sql.INSERT_REQUEST, row)
     about = {"request_id": request.request_id, "dag_id": request.dag_id, "run_id": request.run_id}
     for _, event_id, body in connection.execute(sql.PARKED_EVENTS, about).fetchall():
         event = decode_event(body)
@@ -49,6 +55,7 @@ def register(connection: sqlite3.Connection, request: PendingRequest, handlers: 
             {"transition": transition.value, "request_id": request.request_id, "event_id": event_id},
         )
         request = _make(connection, transition, request, event, request.created_at, handlers)
+    return Registered(request=request)
 
 
 def record(
@@ -78,8 +85,10 @@ def record(
         )
     if tracked is not None:
         request = _make(connection, transition, tracked.request, event, received_at, handlers)
+        completion = tracked.completion
         if transition is Transition.RESOLVE:
-            tracked = Tracked(request=request, completion=_completion(event, request.request_id, request.metadata))
+            completion = _completion(event, request.request_id, request.metadata)
+        tracked = Tracked(request=request, completion=completion)
     return Recorded(transition=transition, tracked=tracked)
 
 
@@ -90,31 +99,45 @@ def look_up(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[
 
 
 def leave_pending(
-    connection: sqlite3.Connection, request_id: str, state: RequestState, reason: str | None
+    connection: sqlite3.Connection,
+    request_id: str,
+    state: RequestState,
+    *,
+    reason: str | None = None,
+    triggers: int | None = None,
 ) -> Tracked | None:
     """Cancel or abandon."""
-    connection.execute(sql.LEAVE_PENDING, {"request_id": request_id, "state": state, "reason": reason})
+    connection.execute(
+        sql.LEAVE_PENDING,
+        {"request_id": request_id, "state": state, "reason": reason, "triggers": triggers},
+    )
     return look_up(connection, [request_id]).get(request_id)
 
 
 def claim_calls(
     connection: sqlite3.Connection, handlers: Sequence[str], now: float, lease_until: float, limit: int
 ) -> list[HandlerCall]:
-    """Lease what is due."""
+    """Lease what is due; what cannot be read is put off, so that it does not hold up the others."""
     due = {"handlers": _json(handlers), "now": now, "limit": limit}
     calls = []
-    for _, handler, attempts, body, transition, request_id, metadata in connection.execute(
+    for event_id, handler, attempts, body, transition, request_id, metadata in connection.execute(
         sql.DUE_CALLS, due
     ).fetchall():
-        completion = _completion(
-            decode_event(body),
-            request_id,
-            msgspec.json.decode(metadata),
-            revision=transition == Transition.REVISE.value,
-        )
-        call = HandlerCall(handler=handler, completion=completion, attempts=attempts)
-        connection.execute(sql.CLAIM_CALL, {**_key(call), "lease_until": lease_until})
-        calls.append(call)
+        key = {"event_id": event_id, "handler": handler, "attempts": attempts}
+        connection.execute(sql.CLAIM_CALL, {**key, "lease_until": lease_until})
+        try:
+            completion = _completion(
+                decode_event(body),
+                request_id,
+                msgspec.json.decode(metadata),
+                revision=transition == Transition.REVISE.value,
+            )
+        except Exception as error:  # a newer release may be able to read it
+            put_off = now + backoff(attempts, 0.0)
+            connection.execute(sql.RETRY_CALL, {**key, "due": put_off, "error": describe(error)})
+            log.error("event %s cannot be read for handler %s: %s", event_id, handler, describe(error))
+        else:
+            calls.append(HandlerCall(handler=handler, completion=completion, attempts=attempts))
     return calls
 
 
@@ -151,6 +174,14 @@ def _candidate(connection: sqlite3.Connection, event: CompletionEvent) -> Tracke
     return look_up(connection, [request_id]).get(request_id)
 
 
+def _adopt(connection: sqlite3.Connection, request_id: str) -> Registered:
+    """Ask for a run again on behalf of the request that asked for it first."""
+    found = look_up(connection, [request_id])[request_id].request.state
+    connection.execute(sql.COUNT_TRIGGER, {"request_id": request_id})
+    connection.execute(sql.REVIVE_REQUEST, {"request_id": request_id})
+    return Registered(request=look_up(connection, [request_id])[request_id].request, found=found)
+
+
 def _make(
     connection: sqlite3.Connection,
     transition: Transition,
@@ -162,7 +193,10 @@ def _make(
     """Write what the transition changes beyond the event's own row; return the request as it is then."""
     if transition is Transition.RESOLVE:
         connection.execute(sql.RESOLVE_REQUEST, {"event_id": event.id, "request_id": request.request_id})
-        request = msgspec.structs.replace(request, state="resolved", event_id=event.id)
+        request = msgspec.structs.replace(request, state="resolved", reason=None, event_id=event.id)
+    elif transition is Transition.PROGRESS and request.state == "abandoned":
+        connection.execute(sql.REVIVE_REQUEST, {"request_id": request.request_id})
+        request = msgspec.structs.replace(request, state="pending", reason=None)
     if transition in REACHES_HANDLERS:
         turns = [{"event_id": event.id, "handler": handler, "due": now} for handler in handlers]
         connection.executemany(sql.INSERT_CALL, turns)
@@ -170,7 +204,7 @@ def _make(
 
 
 def _tracked(row: tuple[Any, ...]) -> Tracked:
-    request_id, dag_id, run_id, callback_url, created_at, metadata, state, event_id, reason, body = row
+    request_id, dag_id, run_id, callback_url, created_at, metadata, state, event_id, reason, triggers, body = row
     request = PendingRequest(
         request_id=request_id,
         dag_id=dag_id,
@@ -181,6 +215,7 @@ def _tracked(row: tuple[Any, ...]) -> Tracked:
         state=state,
         event_id=event_id,
         reason=reason,
+        triggers=triggers,
     )
     if body is None:
         return Tracked(request=request)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "ADOPTABLE_REQUEST",
     "CLAIM_CALL",
+    "COUNT_TRIGGER",
     "DUE_CALLS",
     "EVENT_SEEN",
     "FAILING_CALLS",
@@ -20,6 +22,8 @@ __all__ = [
     "REQUEST_BY_RUN",
     "RESOLVE_REQUEST",
     "RETRY_CALL",
+    "REVIVE_REQUEST",
+    "SCHEMA",
 ]
 
 # FULL: a commit is on the disk before it is answered for. WAL: readers and one writer do not block
@@ -31,12 +35,19 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
 )
 
+# The version that the file says it has, and how many of our tables are there.
+SCHEMA = """
+SELECT v.user_version, (SELECT count(*) FROM sqlite_master
+                         WHERE type = 'table' AND name IN (SELECT value FROM json_each(:tables)))
+  FROM pragma_user_version v
+"""
+
 # --- requests
 
 # A request with the body of the event that resolved it.
 REQUESTS_BY_ID = """
 SELECT r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadata, r.state, r.event_id,
-       r.reason, e.body
+       r.reason, r.triggers, e.body
   FROM requests r LEFT JOIN events e ON e.event_id = r.event_id
  WHERE r.request_id IN (SELECT value FROM json_each(:ids))
 """
@@ -51,16 +62,34 @@ SELECT r.request_id
 """
 
 INSERT_REQUEST = """
-INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state)
-VALUES (:request_id, :dag_id, :run_id, :callback_url, :created_at, :metadata, 'pending')
+INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers)
+VALUES (:request_id, :dag_id, :run_id, :callback_url, :created_at, :metadata, 'pending', 1)
 """
 
-RESOLVE_REQUEST = "UPDATE requests SET state = 'resolved', event_id = :event_id WHERE request_id = :request_id"
+# Whose run is asked for again. What was cancelled or has expired is over: its place is free.
+ADOPTABLE_REQUEST = """
+SELECT r.request_id
+  FROM requests r
+ WHERE r.dag_id = :dag_id AND r.run_id = :run_id AND r.callback_url = :callback_url
+   AND r.state IN ('pending', 'abandoned', 'resolved')
+ ORDER BY r.state = 'pending' DESC, r.created_at DESC LIMIT 1
+"""
 
-# Cancelling or abandoning what is no longer pending changes nothing.
+COUNT_TRIGGER = "UPDATE requests SET triggers = triggers + 1 WHERE request_id = :request_id"
+
+REVIVE_REQUEST = """
+UPDATE requests SET state = 'pending', reason = NULL WHERE request_id = :request_id AND state = 'abandoned'
+"""
+
+RESOLVE_REQUEST = """
+UPDATE requests SET state = 'resolved', reason = NULL, event_id = :event_id WHERE request_id = :request_id
+"""
+
+# Cancelling or abandoning what is no longer pending changes nothing. `triggers` is the fence: a request
+# that was asked for again since is not abandoned.
 LEAVE_PENDING = """
 UPDATE requests SET state = :state, reason = :reason
- WHERE request_id = :request_id AND state = 'pending'
+ WHERE request_id = :request_id AND state = 'pending' AND triggers = coalesce(:triggers, triggers)
 """
 
 # --- events

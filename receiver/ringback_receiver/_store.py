@@ -17,9 +17,9 @@ import msgspec
 
 from ringback_protocol import CompletionEvent
 from ringback_receiver._completion import Completion
-from ringback_receiver._matching import PendingRequest, Transition
+from ringback_receiver._matching import PendingRequest, RequestState, Transition
 
-__all__ = ["FailingCall", "HandlerCall", "Recorded", "Store", "Tracked"]
+__all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Store", "Tracked"]
 
 
 class Tracked(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,16 @@ class Tracked(msgspec.Struct, frozen=True, kw_only=True):
     def settled(self) -> bool:
         """Whether waiting for it is over."""
         return self.request.state != "pending"
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that is kept now.
+
+    :param found: the state in which an earlier one was found and adopted, ``None`` if this one is new.
+    """
+
+    request: PendingRequest
+    found: RequestState | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,15 +81,20 @@ class Store(Protocol):
     """Where requests, events and handlers' turns are kept.  Times are Unix seconds."""
 
     async def open(self) -> None:
-        """Get ready, creating what is missing."""
+        """Get ready, creating what is missing.
+
+        :raises ConfigurationError: the store's schema is of another version than ours.
+        """
 
     async def close(self) -> None:
         """Finish what is under way and let go of everything."""
 
-    async def register(self, request: PendingRequest, *, handlers: Sequence[str]) -> None:
+    async def register(self, request: PendingRequest, *, handlers: Sequence[str], adopt: bool = False) -> Registered:
         """Keep a new request, and give it the parked events that match it, in the order of their arrival.
 
         :param handlers: whose turn it is if such an event resolves it.
+        :param adopt: whether an earlier request for the same DAG, run and URL takes its place, if there is
+            one that is pending, abandoned (then it is pending again) or resolved.  It keeps its metadata.
         """
 
     async def record(
@@ -97,8 +112,12 @@ class Store(Protocol):
     async def cancel(self, request_id: str) -> Tracked | None:
         """Cancel a request that is pending, and return it as it is now, or ``None`` if there is none."""
 
-    async def abandon(self, request_id: str, *, reason: str) -> Tracked | None:
-        """Mark a request that is pending as one whose run will never exist; return it as it is now."""
+    async def abandon(self, request_id: str, *, reason: str, triggers: int = 1) -> Tracked | None:
+        """Mark a request that is pending as one whose run will never exist; return it as it is now.
+
+        :param triggers: of the request when it was registered.  If it was asked for again since, nothing is
+            changed: that trigger may have created the run.
+        """
 
     async def change_marker(self) -> Hashable:
         """Return a value that differs from the previous one if anything may have changed; cheap."""
@@ -106,7 +125,10 @@ class Store(Protocol):
     async def claim_calls(
         self, handlers: Sequence[str], *, now: float, lease_until: float, limit: int
     ) -> list[HandlerCall]:
-        """Lease handlers' turns that are due; one that is neither finished nor retried is due again then."""
+        """Lease handlers' turns that are due; one that is neither finished nor retried is due again then.
+
+        A turn whose event cannot be read is not returned: it is noted as failed, and tried again later.
+        """
 
     async def renew_calls(self, calls: Sequence[HandlerCall], *, lease_until: float) -> None:
         """Prolong the leases that are still ours."""

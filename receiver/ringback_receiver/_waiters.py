@@ -32,6 +32,7 @@ class Waiters:
         self._interval = poll_interval
         self._futures: dict[str, set[asyncio.Future[Tracked]]] = {}
         self._poll: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def wait(self, request_id: str, *, timeout: float | None) -> Tracked:
         """Return the request once it is no longer pending.
@@ -39,6 +40,7 @@ class Waiters:
         :param timeout: in seconds; ``None`` waits for ever.
         :raises UnknownRequest: there is none.
         :raises CompletionTimeout: it was still pending.
+        :raises ReceiverNotOpen: it was still pending when the receiver closed.
         """
         future: asyncio.Future[Tracked] = asyncio.get_running_loop().create_future()
         self._futures.setdefault(request_id, set()).add(future)
@@ -49,6 +51,8 @@ class Waiters:
                 raise UnknownRequest(f"no request {request_id!r} is known here", request_id=request_id)
             if tracked.settled:
                 return tracked
+            if self._closed:
+                raise ReceiverNotOpen
             if self._poll is None or self._poll.done():
                 self._poll = asyncio.create_task(self._keep_looking(), name="ringback-poll")
             await asyncio.wait([future], timeout=timeout)
@@ -68,6 +72,7 @@ class Waiters:
 
     async def close(self) -> None:
         """Stop looking; whoever still waits gets :class:`ReceiverNotOpen`."""
+        self._closed = True
         for futures in self._futures.values():
             for future in futures:
                 if not future.done():

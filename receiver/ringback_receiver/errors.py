@@ -101,6 +101,7 @@ class TriggerUnconfirmed(RequestError):
     """Airflow may or may not have created the run, so the request stays pending.
 
     The cause (``__cause__``) is what happened.  ``handle`` can be waited on: if the run exists, it rings.
+    To make sure that it does, trigger again with ``run_id=handle.run_id`` and the same arguments.
     """
 
     reason = "trigger_unconfirmed"
@@ -126,7 +127,10 @@ class RequestCancelled(RequestError):
 
 
 class RequestAbandoned(RequestError):
-    """Airflow refused to create the run, so there is nothing to wait for."""
+    """Airflow refused to create the run, so there is nothing to wait for.
+
+    Should its event arrive all the same, the request is resolved, and its completion can be had.
+    """
 
     reason = "abandoned"
     status = 410

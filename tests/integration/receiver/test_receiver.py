@@ -121,15 +121,33 @@ async def test_started_event_never_resolves(line: Line) -> None:
     assert (await run.completion(timeout=0)).succeeded
 
 
-async def test_late_event_of_an_abandoned_request_is_kept(line: Line) -> None:
-    """Airflow refused the run, and yet it rings: recorded, and nobody is woken."""
+async def test_event_of_an_abandoned_request_resolves_it(line: Line) -> None:
+    """Airflow seemed to refuse the run, and yet it rings: the completion is there, and handlers hear of it."""
+    handled: list[Completion] = []
+    line.receiver.on_completion("sales", name="keep")(handled.append)
     line.airflow.error = DagNotFound("no such DAG", status=404)
     with pytest.raises(DagNotFound):
         await line.trigger(run_id="run_1")
     request_id = line.airflow.triggers[0]["conf"]["callback"]["correlation_id"]
-    assert await line.deliver(make_event(request_id, "run_1")) == (204, None)
+    run = await line.receiver.request(request_id)
     with pytest.raises(RequestAbandoned, match="DagNotFound"):
-        await (await line.receiver.request(request_id)).completion()
+        await run.completion()
+    assert await line.deliver(make_event(request_id, "run_1")) == (204, None)
+    assert (await run.completion(timeout=0)).succeeded
+    await until(lambda: len(handled) == 1)
+
+
+async def test_start_of_an_abandoned_request_is_waited_on(line: Line) -> None:
+    """Its run has begun, so its end can be waited for again."""
+    line.airflow.error = DagNotFound("no such DAG", status=404)
+    with pytest.raises(DagNotFound):
+        await line.trigger(run_id="run_1", events=["started", "succeeded", "failed"])
+    request_id = line.airflow.triggers[0]["conf"]["callback"]["correlation_id"]
+    assert await line.deliver(make_event(request_id, "run_1", state="running")) == (204, None)
+    waiting = asyncio.create_task((await line.receiver.request(request_id)).completion(timeout=10))
+    await asyncio.sleep(0.05)
+    await line.deliver(make_event(request_id, "run_1"))
+    assert (await waiting).succeeded
 
 
 @pytest.mark.parametrize(

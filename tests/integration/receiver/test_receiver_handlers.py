@@ -59,6 +59,31 @@ async def test_failing_handler_is_retried_and_visible(opened: Receiver, key: Pri
     assert await opened.failing_handlers() == []
 
 
+async def test_handler_that_is_cancelled_from_within_has_failed(opened: Receiver, key: PrivateKey) -> None:
+    """A handler that awaits what somebody else cancelled, or that says so itself, is retried like any other."""
+    attempts: list[str] = []
+
+    @opened.on_completion("sales", name="awaited")
+    async def awaited(completion: Completion) -> None:
+        attempts.append("awaited")
+        forsaken = asyncio.create_task(asyncio.sleep(3600))
+        forsaken.cancel()
+        await forsaken
+
+    @opened.on_completion("sales", name="threaded")
+    def threaded(completion: Completion) -> None:
+        attempts.append("threaded")
+        raise asyncio.CancelledError
+
+    run = await opened.trigger("sales")
+    await opened.handle(*signed(make_event(run.request_id, run.run_id), key))
+    await until(lambda: len(attempts) == 2)
+    await asyncio.sleep(0.1)
+    failing = {call.handler: call.error for call in await opened.failing_handlers()}
+    assert failing == {"awaited": "CancelledError: ", "threaded": "CancelledError: "}
+    await until(lambda: sorted(attempts) == ["awaited"] * 2 + ["threaded"] * 2)
+
+
 async def test_closing_lets_handlers_finish(receiver: Receiver, key: PrivateKey) -> None:
     """What runs is waited for, and its work is noted."""
     finished: list[str] = []

@@ -13,13 +13,16 @@ from ringing import URL, make_event, said, signed
 
 from ringback_protocol import KeyFormatError, PrivateKey
 from ringback_receiver import (
+    Completion,
     ConfigurationError,
     MissingDependency,
     Receiver,
     ReceiverError,
     ReceiverNotOpen,
+    RunHandle,
     StoreError,
 )
+from ringback_receiver._sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +79,57 @@ async def test_closed_receiver_says_so(receiver: Receiver, key: PrivateKey) -> N
         await receiver.failing_handlers()
     with pytest.raises(ReceiverError):
         await run.completion()
+
+
+async def test_cancelled_closing_closes_everything(receiver: Receiver, key: PrivateKey) -> None:
+    """Whoever is cancelled while handlers finish leaves no waiter, no handler and no store behind."""
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    @receiver.on_completion(name="endless")
+    async def endless(completion: Completion) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            stopped.set()
+
+    await receiver.__aenter__()
+    ended, pending = await receiver.trigger("sales"), await receiver.trigger("sales")
+    waiting = asyncio.create_task(pending.completion())
+    await receiver.handle(*signed(make_event(ended.request_id, ended.run_id), key))
+    await asyncio.wait_for(begun.wait(), 5)
+    closing = asyncio.create_task(receiver.__aexit__(None, None, None))
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(ReceiverNotOpen):
+        await asyncio.wait_for(waiting, 2)
+    assert stopped.is_set()
+    with pytest.raises(StoreError, match="closed"):
+        await pending.completion()
+    async with receiver:
+        assert (await receiver.request(pending.request_id)).run_id == pending.run_id
+
+
+async def test_waiting_begun_while_closing_ends(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes between the end of the waiters and the end of the store is told so, and does not hang."""
+    closing = SqliteStore.close
+    outcomes: list[BaseException] = []
+    run: RunHandle
+
+    async def close(self: SqliteStore) -> None:
+        try:
+            await asyncio.wait_for(run.completion(), 2)
+        except ReceiverError as error:
+            outcomes.append(error)
+        await closing(self)
+
+    monkeypatch.setattr(SqliteStore, "close", close)
+    async with receiver:
+        run = await receiver.trigger("sales")
+    assert [type(error) for error in outcomes] == [ReceiverNotOpen]
 
 
 async def test_receiver_may_be_opened_again_but_not_twice(receiver: Receiver) -> None:

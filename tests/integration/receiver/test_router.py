@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from ringing import URL, make_event, signed
 from serving import serving
 
@@ -58,6 +59,29 @@ async def test_large_body_is_refused(client: httpx.AsyncClient, announced: bool)
         content=b"x" * (MAX_EVENT_BYTES + 1) if announced else chunks(),
     )
     assert (response.status_code, response.json()) == (413, {"error": "too_large"})
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "error"),
+    [
+        ("9" * 4_301, 413, "too_large"),
+        (str(MAX_EVENT_BYTES + 1), 413, "too_large"),
+        ("0" * 4_301 + "2", 400, "missing_header"),
+        ("many", 400, "malformed_header"),
+        ("-1", 400, "malformed_header"),
+        ("", 400, "malformed_header"),
+        ("\u00b2", 400, "malformed_header"),
+    ],
+    ids=["thousands of digits", "one too many", "zeros in front", "a word", "negative", "nothing", "no digit"],
+)
+async def test_absurd_length_is_refused(receiver: Receiver, length: str, status: int, error: str) -> None:
+    """Whatever a lenient server lets through is an answer of ours, and never a failure."""
+    app = FastAPI(lifespan=receiver.lifespan)
+    app.include_router(receiver.router)
+    headers = [(b"content-type", b"application/json"), (b"content-length", length.encode("latin-1"))]
+    async with receiver, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        response = await client.post(PATH, headers=headers, content=b"{}")
+    assert (response.status_code, response.json()) == (status, {"error": error})
 
 
 async def test_unsigned_body_is_refused(client: httpx.AsyncClient) -> None:

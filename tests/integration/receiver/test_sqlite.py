@@ -11,7 +11,7 @@ import pytest
 from ringing import URL, make_event
 
 from ringback_protocol import encode_event
-from ringback_receiver import StoreError
+from ringback_receiver import ConfigurationError, StoreError
 from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._sqlite import SqliteStore
 from ringback_receiver._sqlite_thread import SqliteThread
@@ -77,6 +77,77 @@ async def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     found = await stores[0].look_up([f"req_{n}" for n in range(8)])
     await asyncio.gather(*(store.close() for store in stores))
     assert len(found) == 8
+
+
+def version_of(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    return int(version)
+
+
+async def test_new_file_has_our_version_and_opens_again(tmp_path: Path) -> None:
+    """Whoever opens it later knows what is in it."""
+    store = SqliteStore(str(tmp_path / "ringback.db"))
+    for _ in range(2):
+        await store.open()
+        await store.close()
+        assert version_of(tmp_path / "ringback.db") == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "table", "advice"),
+    [(2, "requests", "upgrade airflow-ringback"), (7, "theirs", "upgrade"), (0, "requests", "move the file away")],
+)
+async def test_file_of_another_version_is_refused_and_left_alone(
+    tmp_path: Path, version: int, table: str, advice: str
+) -> None:
+    """Guessing what an unknown schema means would lose somebody's events."""
+    path = tmp_path / "ringback.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(f"CREATE TABLE {table} (n INTEGER); PRAGMA user_version = {version}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=rf"ringback\.db has schema version {version}, .*{advice}"):
+        await SqliteStore(str(path)).open()
+    assert path.read_bytes() == before
+
+
+async def test_file_without_our_tables_is_new(tmp_path: Path) -> None:
+    """A database that somebody else began, and gave no version, is room enough."""
+    path = tmp_path / "ringback.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs (n INTEGER)")
+    connection.close()
+    store = SqliteStore(str(path))
+    await store.open()
+    await store.register(wanted(1), handlers=[])
+    await store.close()
+    assert version_of(path) == 1
+
+
+@pytest.mark.parametrize("damage", ["UPDATE events SET body = '{'", "UPDATE requests SET metadata = '{'"])
+async def test_unreadable_turn_does_not_hold_up_the_others(tmp_path: Path, damage: str) -> None:
+    """It is put off with its error, longer each time, and the readable ones are given out."""
+    store = SqliteStore(str(tmp_path / "ringback.db"))
+    await store.open()
+    for number in (1, 2):
+        await store.register(wanted(number), handlers=[])
+        event = make_event(f"req_{number}", f"run_{number}")
+        await store.record(event, encode_event(event), received_at=float(number), handlers=["h"])
+    vandal = sqlite3.connect(tmp_path / "ringback.db")
+    with vandal:
+        vandal.execute(damage + " WHERE request_id = 'req_1'")
+    vandal.close()
+    (call,) = await store.claim_calls(["h"], now=10.0, lease_until=1_000.0, limit=10)
+    assert call.completion.request_id == "req_2"
+    (failing,) = await store.failing_calls(limit=10)
+    assert (failing.request_id, failing.attempts, failing.due) == ("req_1", 1, 10.5)
+    assert failing.error.startswith(("DecodeError: ", "ValidationError: "))
+    assert await store.claim_calls(["h"], now=10.5, lease_until=1_000.0, limit=10) == []
+    (failing,) = await store.failing_calls(limit=10)
+    await store.close()
+    assert (failing.attempts, failing.due) == (2, 11.5)
 
 
 def insert(connection: sqlite3.Connection) -> None:
@@ -153,8 +224,10 @@ async def test_hot_queries_use_their_indexes(tmp_path: Path) -> None:
     await store.open()
     await store.close()
     connection = sqlite3.connect(tmp_path / "ringback.db")
-    arguments = dict.fromkeys(("ids", "dag_id", "run_id", "request_id", "event_id", "handlers", "now", "limit"), "[]")
-    for query in (sql.EVENT_SEEN, sql.REQUESTS_BY_ID, sql.REQUEST_BY_RUN, sql.PARKED_EVENTS, sql.DUE_CALLS):
+    names = ("ids", "dag_id", "run_id", "callback_url", "request_id", "event_id", "handlers", "now", "limit")
+    arguments = dict.fromkeys(names, "[]")
+    by_request = (sql.REQUESTS_BY_ID, sql.REQUEST_BY_RUN, sql.ADOPTABLE_REQUEST)
+    for query in (*by_request, sql.EVENT_SEEN, sql.PARKED_EVENTS, sql.DUE_CALLS):
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, arguments)]
         scans = [line for line in plan if line.startswith("SCAN") and "json_each" not in line]
         # A compound query reads its two halves one after the other, and the index of open turns in order.

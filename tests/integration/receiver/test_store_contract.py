@@ -8,12 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ringing import STARTED, URL, make_event
 
 from ringback_protocol import CompletionEvent, encode_event
 from ringback_receiver._matching import PendingRequest, Transition
-from ringback_receiver._store import Recorded, Store
+from ringback_receiver._store import Recorded, Registered, Store
 from ringback_receiver._store_url import store_from_url
 from ringback_receiver.errors import StoreError
 
@@ -210,12 +211,98 @@ async def test_resolved_request_cannot_be_cancelled_or_abandoned(store: Store) -
 
 
 async def test_abandoned_request_says_why(store: Store) -> None:
-    """The reason is kept, and a later event is late."""
+    """The reason is kept."""
     await register(store, wanted())
     tracked = await store.abandon("req_1", reason="DagNotFound: sales")
     assert tracked is not None
     assert (tracked.request.state, tracked.request.reason) == ("abandoned", "DagNotFound: sales")
-    assert (await record(store, make_event("req_1", "run_1"))).transition is Transition.LATE
+
+
+async def test_event_resolves_its_abandoned_request(store: Store) -> None:
+    """Its run exists after all: the completion is there, and handlers have their turns."""
+    await register(store, wanted())
+    await store.abandon("req_1", reason="no")
+    event = make_event("req_1", "run_1")
+    recorded = await record(store, event, handlers=("h",))
+    assert recorded.transition is Transition.RESOLVE
+    assert recorded.tracked is not None
+    assert recorded.tracked.completion is not None
+    assert (recorded.tracked.request.state, recorded.tracked.request.reason) == ("resolved", None)
+    assert recorded.tracked == (await store.look_up(["req_1"]))["req_1"]
+    assert [call.completion.event_id for call in await claim(store, now=300.0)] == [event.id]
+
+
+async def test_start_makes_an_abandoned_request_pending(store: Store) -> None:
+    """Its run exists after all, and its end can be waited for."""
+    await register(store, wanted())
+    await store.abandon("req_1", reason="no")
+    recorded = await record(store, make_event("req_1", "run_1", state="running"))
+    assert recorded.transition is Transition.PROGRESS
+    assert recorded.tracked is not None
+    assert (recorded.tracked.request.state, recorded.tracked.request.reason) == ("pending", None)
+    assert recorded.tracked == (await store.look_up(["req_1"]))["req_1"]
+
+
+async def adopt(store: Store, request: PendingRequest) -> Registered:
+    return await store.register(request, handlers=(), adopt=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "state"), [("pending", "pending"), ("abandoned", "pending"), ("resolved", "resolved")]
+)
+async def test_earlier_request_for_a_run_is_adopted(store: Store, found: str, state: str) -> None:
+    """It is the same request, with its metadata; one that was abandoned is pending again."""
+    await register(store, wanted("req_1", metadata="first"))
+    if found == "abandoned":
+        await store.abandon("req_1", reason="no")
+    elif found == "resolved":
+        await record(store, make_event("req_1", "run_1"))
+    registered = await adopt(store, wanted("req_2", metadata="second"))
+    assert (registered.found, registered.request.request_id) == (found, "req_1")
+    assert (registered.request.metadata, registered.request.triggers) == ("first", 2)
+    assert (registered.request.state, registered.request.reason) == (state, None)
+    assert registered.request == (await store.look_up(["req_1", "req_2"])).popitem()[1].request
+
+
+@pytest.mark.parametrize("what", ["cancelled", "other run", "other DAG", "other URL", "none"])
+async def test_request_for_something_else_is_not_adopted(store: Store, what: str) -> None:
+    """What was cancelled is over, and another run is another run."""
+    if what == "cancelled":
+        await register(store, wanted("req_1"))
+        await store.cancel("req_1")
+    elif what != "none":
+        changes = {"other run": {"run_id": "run_2"}, "other DAG": {"dag_id": "x"}, "other URL": {"callback_url": "x"}}
+        await register(store, msgspec.structs.replace(wanted("req_1"), **changes[what]))
+    request = wanted("req_2", metadata="mine")
+    assert await adopt(store, request) == Registered(request=request, found=None)
+    assert (await store.look_up(["req_2"]))["req_2"].request == request
+
+
+async def test_new_request_that_might_adopt_still_finds_its_early_event(store: Store) -> None:
+    """What is registered is returned as it is after that."""
+    await record(store, make_event(None, "run_1"))
+    registered = await adopt(store, wanted("req_1"))
+    assert (registered.found, registered.request.state) == (None, "resolved")
+
+
+async def test_racing_registrations_share_one_request(store: Store, other: Store) -> None:
+    """However many ask for one run at the same time, one request is kept."""
+    outcomes = await asyncio.gather(*(adopt((store, other)[n % 2], wanted(f"req_{n}")) for n in range(20)))
+    assert len({registered.request.request_id for registered in outcomes}) == 1
+    assert [registered.found for registered in outcomes].count(None) == 1
+    assert sorted(registered.request.triggers for registered in outcomes) == list(range(1, 21))
+
+
+async def test_request_that_was_asked_for_again_is_not_abandoned(store: Store) -> None:
+    """Who failed has no say about the run that a later trigger may have created."""
+    await register(store, wanted("req_1"))
+    again = (await adopt(store, wanted("req_2"))).request
+    tracked = await store.abandon("req_1", reason="no")
+    assert tracked is not None
+    assert tracked.request.state == "pending"
+    tracked = await store.abandon("req_1", reason="no", triggers=again.triggers)
+    assert tracked is not None
+    assert tracked.request.state == "abandoned"
 
 
 async def test_unknown_request_cannot_be_cancelled(store: Store) -> None:
@@ -352,7 +439,7 @@ async def test_revision_is_marked_for_handlers(store: Store) -> None:
     ]
 
 
-@pytest.mark.parametrize("what", ["duplicate", "conflict", "late", "start"])
+@pytest.mark.parametrize("what", ["duplicate", "conflict", "cancelled", "start"])
 async def test_other_events_give_no_turn(store: Store, what: str) -> None:
     """Handlers hear of endings of requests, each once."""
     await register(store, wanted())
@@ -361,8 +448,8 @@ async def test_other_events_give_no_turn(store: Store, what: str) -> None:
         await record(store, make_event("req_1", "run_1"), handlers=("h",))
     elif what == "conflict":
         await record(store, make_event("req_1", "run_2"), handlers=("h",))
-    elif what == "late":
-        await store.abandon("req_1", reason="no")
+    elif what == "cancelled":
+        await store.cancel("req_1")
         await record(store, make_event("req_1", "run_1"), handlers=("h",))
     else:
         await record(store, make_event("req_1", "run_1", state="running"), handlers=("h",))

@@ -85,7 +85,10 @@ class Player:
                 self.sleeps.append(command.seconds)
                 self.clock.now += command.seconds
             elif isinstance(command, Exclusive):
-                reply = self.play(command.operation)
+                try:
+                    reply = self.play(command.operation)
+                except errors.AirflowError as error:
+                    failure = error
             elif isinstance(command, Ask):
                 reply = command.provider()
             else:
@@ -182,6 +185,69 @@ def test_a_trigger_gives_up_after_three_attempts_and_names_the_run() -> None:
         player.play(player.api.trigger("sales", run_id="r1"))
     assert caught.value.run_id == "r1"
     assert player.sleeps == [0.5, 1.0]
+
+
+REFUSALS = [
+    pytest.param([answer(401)], errors.AirflowAuthError, 401, id="401"),
+    pytest.param([answer(403, {"detail": "Forbidden"})], errors.AirflowAuthError, 403, id="403"),
+    pytest.param([answer(422, {"detail": "no"})], errors.AirflowRequestRejected, 422, id="422"),
+    pytest.param([answer(404, {"detail": "Dag sales not found"})], errors.DagNotFound, 404, id="no DAG"),
+    pytest.param([answer(404)], errors.AirflowProtocolError, 404, id="a proxy's 404"),
+    pytest.param([TAKEN, answer(401)], errors.AirflowAuthError, 401, id="409, then 401"),
+    pytest.param([TAKEN, answer(403, {"detail": "Forbidden"})], errors.AirflowAuthError, 403, id="409, then 403"),
+    pytest.param([TAKEN, answer(404)], errors.AirflowProtocolError, 404, id="409, then a proxy's 404"),
+]
+
+
+@pytest.mark.parametrize("lost", [LOST, answer(502)], ids=["no answer", "a proxy's answer"])
+@pytest.mark.parametrize(("replies", "refusal", "status"), REFUSALS)
+def test_a_refusal_after_a_lost_trigger_does_not_say_that_there_is_no_run(
+    lost: Response | Exception, replies: list[Response], refusal: type[Exception], status: int
+) -> None:
+    """The lost attempt may have created the run, and the refusal is only about a later one."""
+    player = Player(lost, *replies)
+    with pytest.raises(errors.AirflowUnreachable, match="run 'r1' may exist") as caught:
+        player.play(player.api.trigger("sales", run_id="r1"))
+    assert (caught.value.reason, caught.value.status, caught.value.run_id) == ("unconfirmed", status, "r1")
+    assert type(caught.value.__cause__) is refusal
+
+
+@pytest.mark.parametrize("replies", [[], [answer(429)]], ids=["at once", "after it was throttled"])
+@pytest.mark.parametrize(("refusals", "refusal", "status"), REFUSALS)
+def test_a_refusal_of_the_only_trigger_stays_what_it_is(
+    replies: list[Response], refusals: list[Response], refusal: type[Exception], status: int
+) -> None:
+    """When nothing was lost, Airflow's word stands."""
+    player = Player(*replies, *refusals)
+    with pytest.raises(refusal) as caught:
+        player.play(player.api.trigger("sales", run_id="r1"))
+    assert type(caught.value) is refusal
+
+
+def test_a_lost_login_has_created_no_run() -> None:
+    """When only the request for a token got no answer, a later refusal is definite."""
+    player = Player(errors.AirflowUnreachable("login gone"), answer(403))
+    player.api = AirflowApi(
+        "https://airflow.example", credentials_of("portal", "hush", None), monotonic=player.clock, chance=lambda: 0.0
+    )
+    with pytest.raises(errors.AirflowAuthError) as caught:
+        player.play(player.api.trigger("sales", run_id="r1"))
+    assert caught.value.reason == "credentials_refused"
+
+
+def test_another_run_after_a_lost_trigger_is_a_conflict() -> None:
+    """Airflow was asked, and showed that the run is not ours."""
+    player = Player(LOST, TAKEN, run_in("running", conf={"a": 2}))
+    with pytest.raises(errors.RunConflict):
+        player.play(player.api.trigger("sales", run_id="r1", conf={"a": 1}))
+
+
+def test_a_check_without_an_answer_names_the_run() -> None:
+    """The run id is taken, but by whom is not known."""
+    player = Player(TAKEN, answer(503))
+    with pytest.raises(errors.AirflowUnreachable) as caught:
+        player.play(player.api.trigger("sales", run_id="r1"))
+    assert (caught.value.reason, caught.value.run_id) == ("server_error", "r1")
 
 
 def test_retry_after_is_honoured_within_bounds() -> None:

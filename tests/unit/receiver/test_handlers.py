@@ -41,6 +41,20 @@ def test_one_function_may_handle_two_dags() -> None:
     assert handlers.names_for("sales") == handlers.names_for("stock") == [f"{__name__}.one"]
 
 
+class Reports:
+    async def ready(self, completion: Any) -> None: ...
+
+
+def test_one_bound_method_may_handle_two_dags() -> None:
+    """Python makes a new object each time a method is looked up; of one instance it is the same handler."""
+    handlers, reports = Handlers(), Reports()
+    handlers.add(reports.ready, dag_id="sales", name=None)
+    handlers.add(reports.ready, dag_id="stock", name=None)
+    assert handlers.names_for("sales") == handlers.names_for("stock") == [f"{__name__}.Reports.ready"]
+    with pytest.raises(ConfigurationError, match="two handlers"):
+        handlers.add(Reports().ready, dag_id="stock", name=None)
+
+
 def test_two_functions_of_one_name_are_refused() -> None:
     """A row in the store must mean one function."""
     handlers = Handlers()

@@ -66,10 +66,16 @@ def test_another_ending_revises() -> None:
     assert match(in_state("resolved"), ending(state="failed"), seen=False) is Transition.REVISE
 
 
-@pytest.mark.parametrize("state", ["abandoned", "expired"])
-def test_ending_of_a_request_given_up_is_late(state: str) -> None:
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_ending_of_an_abandoned_request_resolves(state: str) -> None:
+    """The run rings, so it exists, whatever Airflow seemed to say."""
+    assert match(in_state("abandoned"), ending(state=state), seen=False) is Transition.RESOLVE
+
+
+@pytest.mark.parametrize("state", ["running", "success"])
+def test_event_of_an_expired_request_is_late(state: str) -> None:
     """Nobody waits for it any more."""
-    assert match(in_state(state), ending(), seen=False) is Transition.LATE
+    assert match(in_state("expired"), ending(state=state), seen=False) is Transition.LATE
 
 
 @pytest.mark.parametrize("request_state", ["pending", *SETTLED])
@@ -100,7 +106,7 @@ def test_cancelled_request_refuses_every_time(state: str, seen: bool) -> None:
     assert match(in_state("cancelled"), ending(state=state), seen=seen) is Transition.CANCELLED
 
 
-@pytest.mark.parametrize("request_state", ["pending", "resolved"])
+@pytest.mark.parametrize("request_state", ["pending", "abandoned", "resolved"])
 def test_start_never_resolves(request_state: str) -> None:
     """A started event is only progress."""
     assert match(in_state(request_state), ending(state="running"), seen=False) is Transition.PROGRESS
