@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance bench schema constraints clean
+.PHONY: help setup demo test lint types unit integration acceptance coverage bench schema constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ integration: $(READY) ## Real databases, real sockets, a built wheel
 
 acceptance: $(READY) ## A real Airflow
 	$(BIN)/python -m pytest tests/acceptance
+
+coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a real Airflow
+	RINGBACK_WRITE_COVERAGE=1 $(BIN)/python -m pytest tests/acceptance/test_every_ending.py
 
 bench: $(READY) ## Measure what the README claims
 	$(BIN)/python -m benchmarks.import_cost

@@ -137,6 +137,10 @@ class LocalAirflow:
                 start_new_session=True,
             )
 
+    def process_id(self, component: str) -> int:
+        """Return the process id of a running component."""
+        return self._processes[component].pid
+
     def log_of(self, component: str) -> Path:
         """Return the file with a component's output."""
         return self.home / f"{component}.log"
