@@ -82,21 +82,22 @@ Case = Callable[[Scene], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Expected:
-    """How the run must end, and which of the paths must report it."""
+    """How the run must end, which paths must report it, and which may if the scheduler is just looking at it."""
 
     play: Case
     state: str | None
     reporters: frozenset[str]
+    rarely: frozenset[str]
 
 
 CASES: dict[str, Expected] = {}
 
 
-def case(title: str, state: str | None, *reporters: str) -> Callable[[Case], Case]:
+def case(title: str, state: str | None, *reporters: str, rarely: str | None = None) -> Callable[[Case], Case]:
     """Add a case to the matrix."""
 
     def add(play: Case) -> Case:
-        CASES[title] = Expected(play, state, frozenset(reporters))
+        CASES[title] = Expected(play, state, frozenset(reporters), frozenset([rarely] if rarely else []))
         return play
 
     return add
@@ -124,14 +125,14 @@ async def marked_failed(scene: Scene) -> None:
     scene.mark("failed")
 
 
-@case("marked failed through the API, no teardown", "failed")
+@case("marked failed through the API, no teardown", "failed", rarely="callback")
 async def marked_failed_without_teardown(scene: Scene) -> None:
     await scene.trigger("ending_callback", seconds=60)
     await scene.running()
     scene.mark("failed")
 
 
-@case("marked success through the API, no teardown", "success")
+@case("marked success through the API, no teardown", "success", rarely="callback")
 async def marked_success_without_teardown(scene: Scene) -> None:
     await scene.trigger("ending_callback", seconds=60)
     await scene.running()
@@ -273,6 +274,12 @@ class Seen:
 SEEN: dict[str, Seen] = {}
 
 
+async def test_the_first_callback_arrives_too(line: Line) -> None:
+    """It is slow, because the DAG processor loads its API for it; the cases after this one are not."""
+    handle = await line.receiver.trigger("ending_callback")
+    assert (await handle.completion(timeout=LONG)).succeeded
+
+
 @pytest.mark.parametrize("title", list(CASES))
 async def test_who_reports_the_ending(line: Line, airflow: LocalAirflow, title: str) -> None:
     """The expected paths report it, with Airflow's own state, as one event; and a caller is resolved once."""
@@ -290,8 +297,9 @@ async def test_who_reports_the_ending(line: Line, airflow: LocalAirflow, title: 
         else:
             await asyncio.sleep(SILENCE)
         assert state == expected.state
-        assert {reporter(exchange) for exchange in news(scene)} == expected.reporters
-        assert len({exchange.body["id"] for exchange in news(scene)}) == bool(expected.reporters)
+        reporters = {reporter(exchange) for exchange in news(scene)}
+        assert expected.reporters <= reporters <= expected.reporters | expected.rarely
+        assert len({exchange.body["id"] for exchange in news(scene)}) == bool(reporters)
         assert {exchange.body["data"]["state"] for exchange in news(scene)} <= {expected.state}
         SEEN[title] = Seen()
         if expected.reporters:
@@ -299,7 +307,7 @@ async def test_who_reports_the_ending(line: Line, airflow: LocalAirflow, title: 
             SEEN[title] = Seen({reporter(exchange): exchange.received_at - ended for exchange in news(scene)})
     if scene.handle is None:
         return
-    if scene.seen_before or expected.reporters:
+    if scene.seen_before or reporters:
         assert (await scene.handle.completion(timeout=LONG)).run_id == scene.run_id
     else:
         with pytest.raises(CompletionTimeout):
@@ -334,8 +342,11 @@ def coverage_table() -> str:
         "",
         "Seen on a real Airflow 3.3.2 (SQLite, two cores) with the final task and the callback alone, no listener and",
         "no relay. The figures are seconds from the run's `end_date` to the receiver's having the event; below zero is",
-        "before Airflow had closed the run. `-`: this path does not report that ending; where neither does, only the",
-        "caller's own timeout ends the wait. Not in the table yet: a deadlock, and a DAG whose file is removed.",
+        "before Airflow had closed the run. `-`: this path does not report that ending; `rarely`: only if the",
+        "scheduler looks at the run while it is being marked. Where neither does, only the caller's own timeout ends the",
+        "wait. The very first callback after a DAG processor's start, some seconds slower, is left out. Not in the table",
+        "yet: a deadlock, and a DAG whose file is removed.",
+        "",
         "`make coverage` makes this page anew.",
         "",
         "| How the run ended | Airflow's state | final task | callback |",
@@ -343,6 +354,9 @@ def coverage_table() -> str:
     ]
     for title, expected in CASES.items():
         delays = SEEN[title].delays
-        cells = [f"{delays[path]:+.2f} s" if path in expected.reporters else "-" for path in ("task", "callback")]
+        cells = [
+            f"{delays[path]:+.2f} s" if path in expected.reporters else "rarely" if path in expected.rarely else "-"
+            for path in ("task", "callback")
+        ]
         lines.append(f"| {title} | {expected.state or 'deleted'} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines) + "\n"
