@@ -335,20 +335,22 @@ def test_the_coverage_table_is_the_matrix() -> None:
     assert listed == {title: set(expected.reporters) for title, expected in CASES.items()}
 
 
+INTRODUCTION = """# Who reports which ending
+
+Seen on a real Airflow 3.3.2 (SQLite, two cores) with the final task and the callback alone, no listener and no relay.
+The figures are seconds from the run's `end_date` to the receiver's having the event; below zero is before Airflow had
+closed the run. `-`: this path does not report that ending; `rarely`: only if the scheduler looks at the run while it
+is being marked. Where neither does, only the caller's own timeout ends the wait. The very first callback after a DAG
+processor's start, some seconds slower, is left out. Not in the table yet: a deadlock, and a DAG whose file is removed.
+
+`make coverage` makes this page anew.
+"""
+
+
 def coverage_table() -> str:
     """Return the page with what this run saw."""
     lines = [
-        "# Who reports which ending",
-        "",
-        "Seen on a real Airflow 3.3.2 (SQLite, two cores) with the final task and the callback alone, no listener and",
-        "no relay. The figures are seconds from the run's `end_date` to the receiver's having the event; below zero is",
-        "before Airflow had closed the run. `-`: this path does not report that ending; `rarely`: only if the",
-        "scheduler looks at the run while it is being marked. Where neither does, only the caller's own timeout ends the",
-        "wait. The very first callback after a DAG processor's start, some seconds slower, is left out. Not in the table",
-        "yet: a deadlock, and a DAG whose file is removed.",
-        "",
-        "`make coverage` makes this page anew.",
-        "",
+        INTRODUCTION,
         "| How the run ended | Airflow's state | final task | callback |",
         "|---|---|---|---|",
     ]
