@@ -72,12 +72,18 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+            # Several processes write to one SQLite file; five seconds, the default, are not enough on a busy machine.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "ringback_demo_sqlite.PATIENT",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "ringback_demo_sqlite.PATIENT",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "10",
             **(settings or {}),
         }
+        config = home / "config"  # which Airflow puts on its import path
+        config.mkdir()
+        (config / "ringback_demo_sqlite.py").write_text('PATIENT = {"timeout": 60}\n', encoding="utf-8")
         passwords.write_text(json.dumps({self.username: self.password}), encoding="utf-8")
 
     def __enter__(self) -> LocalAirflow:

@@ -83,6 +83,18 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, key: PrivateKey, receiver_
         yield running
 
 
+@pytest.fixture(autouse=True)
+def idle(airflow: LocalAirflow) -> None:
+    """Begin each test when the runs of the one before are over: SQLite takes one writer at a time."""
+    deadline = time.monotonic() + LONG
+    with airflow.api() as api:
+        while time.monotonic() < deadline:
+            under_way = api.get("/api/v2/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 1}).json()
+            if not under_way["total_entries"]:
+                return
+            time.sleep(0.5)
+
+
 @pytest.fixture
 async def client(airflow: LocalAirflow) -> AsyncIterator[AsyncAirflowClient]:
     async with AsyncAirflowClient(
