@@ -12,37 +12,23 @@ import random
 import ssl
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import httpx
 
 from ringback_notifier._attempts import Pause, Send, attempts
-from ringback_notifier._destination import Destination
+from ringback_notifier._exchange import (
+    MAX_ANSWER_BYTES,
+    Delivery,
+    answer_of,
+    no_answer,
+    request_headers,
+    settles,
+)
 from ringback_notifier._network import DeadlineTransport
-from ringback_notifier._policy import Answer, Decision, NoAnswer, Outcome, retry_after_seconds
-from ringback_notifier._version import VERSION
-from ringback_protocol import sign
+from ringback_notifier._policy import Decision, NoAnswer, Outcome
 
 __all__ = ["Delivery", "asend", "asend_within", "send", "send_within"]
-
-_MAX_ANSWER_BYTES = 4_096
-_EXCERPT_CHARS = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """An encoded event on its way.
-
-    :param url: the callback URL, allowed by the destination.
-    :param body: the raw bytes that are signed and sent.
-    """
-
-    event_id: str
-    url: str
-    body: bytes
-    destination: Destination
 
 
 def send(delivery: Delivery, *, timeout: float) -> Outcome:
@@ -56,17 +42,17 @@ def send(delivery: Delivery, *, timeout: float) -> Outcome:
     try:
         with (
             httpx.Client(transport=transport, follow_redirects=False, trust_env=False) as client,
-            client.stream("POST", delivery.url, content=delivery.body, headers=_headers(delivery)) as response,
+            client.stream("POST", delivery.url, content=delivery.body, headers=request_headers(delivery)) as response,
         ):
             excerpt = b""
-            if not _settles(response):
+            if not settles(response.status_code):
                 for chunk in response.iter_raw():
                     excerpt += chunk
-                    if len(excerpt) >= _MAX_ANSWER_BYTES:
+                    if len(excerpt) >= MAX_ANSWER_BYTES:
                         break
-            return _answer(response, excerpt)
+            return answer_of(response.status_code, response.headers, excerpt)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return _no_answer(error)
+        return no_answer(error)
 
 
 async def asend(delivery: Delivery, *, timeout: float) -> Outcome:
@@ -78,7 +64,7 @@ async def asend(delivery: Delivery, *, timeout: float) -> Outcome:
         return NoAnswer(error="timeout: the deadline for the whole attempt has passed")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         # OSError: httpcore lets an ssl.SSLError through, such as TLS 1.3's late refusal of a client.
-        return _no_answer(error)
+        return no_answer(error)
 
 
 async def _asend(delivery: Delivery, context: ssl.SSLContext) -> Outcome:
@@ -95,17 +81,17 @@ async def _asend(delivery: Delivery, context: ssl.SSLContext) -> Outcome:
                 "POST",
                 delivery.url,
                 content=delivery.body,
-                headers=_headers(delivery),
+                headers=request_headers(delivery),
                 extensions={"trace": remember},
             ) as response,
         ):
             excerpt = b""
-            if not _settles(response):
+            if not settles(response.status_code):
                 async for chunk in response.aiter_raw():
                     excerpt += chunk
-                    if len(excerpt) >= _MAX_ANSWER_BYTES:
+                    if len(excerpt) >= MAX_ANSWER_BYTES:
                         break
-            return _answer(response, excerpt)
+            return answer_of(response.status_code, response.headers, excerpt)
     finally:
         # httpcore forgets a connection that is cancelled in its TLS handshake; the event loop would keep it open.
         for stream in opened:
@@ -155,40 +141,3 @@ def _steps(budget: float, timeout: float) -> Generator[Send | Pause, Outcome | N
 def _decision(last: StopIteration) -> Decision:
     decision: Decision = last.value
     return decision
-
-
-def _headers(delivery: Delivery) -> dict[str, str]:
-    destination = delivery.destination
-    return {
-        "accept": "application/json",
-        "accept-encoding": "identity",
-        "user-agent": f"ringback/{VERSION}",
-        **destination.headers,
-        "content-type": destination.content_type,
-        **sign(delivery.event_id, delivery.body, keys=destination.keys, timestamp=int(time.time())),
-    }
-
-
-def _settles(response: httpx.Response) -> bool:
-    """Tell whether the status says it all, so that a body that never comes cannot turn a delivery into a failure."""
-    return response.is_success or response.status_code == httpx.codes.GONE
-
-
-def _answer(response: httpx.Response, body: bytes) -> Answer:
-    text = body[:_EXCERPT_CHARS].decode("utf-8", "replace")
-    return Answer(
-        status=response.status_code,
-        retry_after=retry_after_seconds(response.headers.get("retry-after"), now=datetime.now(timezone.utc)),
-        excerpt="".join(char if char.isprintable() else "·" for char in text),
-    )
-
-
-def _no_answer(error: httpx.HTTPError | httpx.InvalidURL | OSError) -> NoAnswer:
-    kind = (
-        "timeout"
-        if isinstance(error, httpx.TimeoutException)
-        else "connect"
-        if isinstance(error, httpx.NetworkError | OSError)
-        else "protocol"
-    )
-    return NoAnswer(error=f"{kind}: {error}")

@@ -66,7 +66,10 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """What is known of a run that has ended, or is about to; times are aware."""
+    """What is known of a run that has ended, or is about to; times are aware.
+
+    :param task_instances: ``None`` where they are unknown.
+    """
 
     dag_id: str
     run_id: str
@@ -76,7 +79,7 @@ class Ending:
     run_after: datetime | None = None
     start_date: datetime | None = None
     end_date: datetime | None = None
-    task_instances: tuple[TaskInstance, ...] = ()
+    task_instances: tuple[TaskInstance, ...] | None = ()
     result: Result = Result()
 
 
@@ -87,7 +90,7 @@ def event_of(
 
     :param now: aware; it stands in for the end of a run that is not quite over.
     """
-    failed = _failed_tasks(ending.task_instances)
+    failed = _failed_tasks(ending.task_instances or ())
     duration = None
     if ending.start_date and ending.end_date:
         duration = (ending.end_date - ending.start_date).total_seconds()
@@ -111,7 +114,7 @@ def event_of(
             )
             for task in failed[:MAX_FAILED_TASKS]
         ),
-        failed_task_count=len(failed),
+        failed_task_count=None if ending.task_instances is None else len(failed),
         result=ending.result.value,
         result_omitted=ResultOmitted(reason="unavailable", fetch_url=ending.result.fetch_url)
         if ending.result.unavailable

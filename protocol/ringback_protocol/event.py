@@ -71,7 +71,10 @@ class ResultOmitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletionData(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to the DAG run."""
+    """What happened to the DAG run.
+
+    ``failed_task_count`` is null where the reporter cannot see task instances, as the relay cannot.
+    """
 
     dag_id: str
     run_id: str
@@ -84,7 +87,7 @@ class CompletionData(msgspec.Struct, frozen=True, kw_only=True):
     end_date: _Instant | None = None
     duration: float | None = None
     failed_tasks: tuple[FailedTask, ...] = ()
-    failed_task_count: int = 0
+    failed_task_count: int | None = 0
     result: Any = None
     result_omitted: ResultOmitted | UnsetType = UNSET
     run_url: str | None = None
@@ -204,7 +207,7 @@ def _with_tasks(data: CompletionData, most: int) -> CompletionData:
     """Keep the first failed tasks, and the number of all."""
     if len(data.failed_tasks) <= most:
         return data
-    count = max(data.failed_task_count, len(data.failed_tasks))
+    count = max(data.failed_task_count or 0, len(data.failed_tasks))
     return msgspec.structs.replace(data, failed_tasks=data.failed_tasks[:most], failed_task_count=count)
 
 

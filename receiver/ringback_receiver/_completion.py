@@ -76,8 +76,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         return self.event.data.failed_tasks
 
     @property
-    def failed_task_count(self) -> int:
-        """How many task instances failed."""
+    def failed_task_count(self) -> int | None:
+        """How many task instances failed; ``None`` where the reporter could not see them, as a relay cannot."""
         return self.event.data.failed_task_count
 
     @property
@@ -116,7 +116,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         if self.reason:
             said += f" ({self.reason})"
         if self.failed_tasks:
-            count = max(self.failed_task_count, len(self.failed_tasks))
+            count = max(self.failed_task_count or 0, len(self.failed_tasks))
             names = ", ".join(task.task_id for task in self.failed_tasks[:3])
             said += f"; failed: {names}" + (f" and {count - 3} more" if count > 3 else "")
         if self.run_url:
