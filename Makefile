@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance coverage bench schema constraints clean
+.PHONY: help setup demo test lint types unit integration acceptance coverage bench chaos schema constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,16 @@ acceptance: $(READY) ## A real Airflow
 coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a real Airflow
 	RINGBACK_WRITE_COVERAGE=1 $(BIN)/python -m pytest tests/acceptance/test_every_ending.py
 
-bench: $(READY) ## Measure what the README claims
+bench: $(READY) ## Measure what the README claims; half an hour
 	$(BIN)/python -m benchmarks.import_cost
+	$(BIN)/python -m benchmarks.listener_cost
+	$(BIN)/python -m benchmarks.relay_throughput
+	$(BIN)/python -m benchmarks.relay_throughput --sweep
+	$(BIN)/python -m benchmarks.ring_latency
+	$(BIN)/python -m benchmarks.api_load
+
+chaos: $(READY) ## 500 runs while everything is killed and the receiver misbehaves; SEED=n, RUNS=n
+	$(BIN)/python -m chaos --seed $(or $(SEED),1) --runs $(or $(RUNS),500)
 
 schema: $(READY) ## Write docs/completion-event.schema.json from the code
 	$(BIN)/python -m ringback_protocol.schema docs/completion-event.schema.json

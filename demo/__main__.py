@@ -50,6 +50,14 @@ def main() -> int:
         home.mkdir()
         try:
             with LocalAirflow(home, dags, settings) as airflow:
+                airflow.environment["AIRFLOW_CONN_RINGBACK_AIRFLOW"] = json.dumps(
+                    {
+                        "conn_type": "http",
+                        "host": airflow.url,
+                        "login": airflow.username,
+                        "password": airflow.password,
+                    }
+                )
                 started = time.monotonic()
                 with console.status("starting Airflow") as status:
                     airflow.start(lambda step: status.update(f"{step} … (half a minute in all)"))
@@ -79,13 +87,15 @@ async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: 
         )
         async with serving(receiver, port):
             console.print(f"The caller's receiver listens at {receiver.callback_url}.\n")
-            return list(await asyncio.gather(*(make_call(receiver, client, call) for call in CALLS)))
+            return list(await asyncio.gather(*(make_call(receiver, airflow, client, call) for call in CALLS)))
 
 
-async def make_call(receiver: Receiver, client: AsyncAirflowClient, call: Call) -> Heard:
+async def make_call(receiver: Receiver, airflow: LocalAirflow, client: AsyncAirflowClient, call: Call) -> Heard:
     """Trigger one run, wait to be rung back, then ask Airflow when the run really ended."""
     handle = await receiver.trigger(call.dag_id, conf=call.conf)
     console.print(f"  [cyan]triggered[/] {call.dag_id}: {call.what}")
+    if call.mark:
+        await asyncio.to_thread(mark, airflow, handle, call.mark)
     try:
         completion = await handle.completion(timeout=PATIENCE)
     except CompletionTimeout:
@@ -99,6 +109,20 @@ async def make_call(receiver: Receiver, client: AsyncAirflowClient, call: Call) 
     run = await ended_run(client, handle)
     ended = run.end_date.timestamp() if run.end_date else known
     return Heard(call=call, completion=completion, airflows_state=run.state, delay=known - ended)
+
+
+def mark(airflow: LocalAirflow, handle: RunHandle, state: str) -> None:
+    """Set a run's state through the API once its task is at work, as somebody would in Airflow's UI."""
+    run = f"/api/v2/dags/{handle.dag_id}/dagRuns/{handle.run_id}"
+    deadline = time.monotonic() + PATIENCE
+    with airflow.api() as api:
+        while time.monotonic() < deadline:
+            tasks = api.get(f"{run}/taskInstances").raise_for_status().json()["task_instances"]
+            if any(task["state"] == "running" for task in tasks):
+                break
+            time.sleep(0.3)
+        api.patch(run, json={"state": state}).raise_for_status()
+    console.print(f"  [magenta]marked[/]    {handle.dag_id}: {state}, through the API")
 
 
 async def ended_run(client: AsyncAirflowClient, handle: RunHandle) -> DagRun:

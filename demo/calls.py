@@ -16,12 +16,14 @@ class Call:
 
     :param what: what is special about it, in a few words.
     :param expected: state, reporter, result and the ids of the failed tasks.
+    :param mark: the state that somebody marks the run with, through the API, while it runs.
     """
 
     dag_id: str
     what: str
     conf: dict[str, Any] = field(default_factory=dict)
     expected: tuple[str, str, Any, tuple[str, ...]]
+    mark: str | None = None
 
 
 CALLS = (
@@ -48,7 +50,23 @@ CALLS = (
         conf={"fail": True},
         expected=("failed", "callback", 42, ("check",)),
     ),
+    Call(
+        dag_id="legacy_job",
+        what="no line of ours in the DAG, and dagrun_timeout ends the run",
+        conf={"seconds": 120},
+        expected=("failed", "listener", None, ()),
+    ),
+    Call(
+        dag_id="legacy_job",
+        what="no line of ours in the DAG, and somebody marks the run failed",
+        conf={"seconds": 120},
+        expected=("failed", "listener", None, ()),
+        mark="failed",
+    ),
 )
+
+
+_REPORTERS = {"task": "final task", "callback": "DAG-run callback", "listener": "listener + relay"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +104,7 @@ class Heard:
         when = f"{abs(self.delay):.2f} s {'after' if self.delay >= 0 else 'before'} Airflow closed the run"
         return (
             told.dag_id,
-            {"task": "final task", "callback": "DAG-run callback"}.get(told.reported_by, told.reported_by),
+            _REPORTERS.get(told.reported_by, told.reported_by),
             told.state,
             f"failed: {failed}".replace("[", r"\[") if failed else str(told.result),
             when,

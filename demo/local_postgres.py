@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,9 +25,10 @@ class LocalPostgres:
     :param folder: does not exist yet; holds the data and the log.  As root the server runs as another user, so
         the folders above are made passable.
     :param port: free.
+    :param settings: of the server, over its own.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, settings: Mapping[str, str] | None = None) -> None:
         with warnings.catch_warnings():
             # Its import looks for a runtime folder, which is not used here, and warns if there is none.
             warnings.simplefilter("ignore")
@@ -34,6 +36,13 @@ class LocalPostgres:
 
         self.folder = folder
         self.port = port
+        self._settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            **(settings or {}),
+        }
         self._server: Any = get_server(folder, cleanup_mode=None, start=False)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -62,14 +71,8 @@ class LocalPostgres:
     def start(self) -> None:
         """Start the server, also after :meth:`kill`, and wait until it takes connections."""
         self._server.ensure_pgdata_inited()
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "port": self.port,
-            "unix_socket_directories": "",
-            "max_connections": 200,
-        }
         command = [str(self._server.bin_path / "postgres"), "-D", str(self._server.pgdata)]
-        for name, value in settings.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         owner = {"user": self._server.system_user, "group": self._server.system_user} if os.geteuid() == 0 else {}
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:

@@ -13,7 +13,7 @@ def main() -> None:
         import typer
     except ImportError:
         sys.exit("The ringback command needs typer: pip install 'airflow-ringback[receiver]' (or [airflow])")
-    from ringback_cli import keys
+    from ringback_cli import keys, outbox, relay
 
     app = typer.Typer(
         name="ringback",
@@ -34,4 +34,6 @@ def main() -> None:
             raise typer.Exit
 
     app.add_typer(keys.app, name="keys")
+    app.add_typer(relay.app, name="relay")
+    app.add_typer(outbox.app, name="outbox")
     app()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ringback_notifier._policy import Decision, Outcome, Retry, decide
 
-__all__ = ["Pause", "Send", "attempts"]
+__all__ = ["Pause", "Send", "Tried", "attempts"]
 
 _FIRST_PAUSE = 0.5
 _SHORTEST_ATTEMPT = 0.25
@@ -29,6 +29,19 @@ class Pause:
     """Do nothing for so many seconds."""
 
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """An attempt that was made.
+
+    :param at: when it began, Unix seconds.
+    :param duration: in seconds.
+    """
+
+    at: float
+    duration: float
+    outcome: Outcome
 
 
 def attempts(

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringback_notifier._compat import airflow_conf
-from ringback_notifier._report import Site
 
-__all__ = ["attempt_timeout", "callback_budget", "callbacks_budget", "callbacks_window", "site"]
+if TYPE_CHECKING:
+    from ringback_notifier._report import Site
+
+__all__ = [
+    # events
+    "site",
+    "attempt_timeout",
+    "callback_budget",
+    "callbacks_budget",
+    "callbacks_window",
+    # the outbox and those who write to it
+    "outbox_url",
+    "listener_enabled",
+    "callback_grace",
+    "retention",
+    # the relay
+    "sweep_interval",
+    "sweep_overlap",
+    "sweep_lookback",
+    "relay_concurrency",
+    "relay_host_concurrency",
+]
 
 log = logging.getLogger(__name__)
 
 _SECTION = "ringback"
 _SHARE = 0.6
+_HOUR = 3_600.0
+_DAY = 24 * _HOUR
 
 
 def site() -> Site:
     """Return this deployment's names: ``[ringback] source``, by default ``[api] base_url``, and the latter."""
+    from ringback_notifier._report import Site
+
     conf = airflow_conf()
     configured = conf.get("api", "base_url", fallback=None)
     base_url = (configured or "http://localhost:8080").rstrip("/")
@@ -53,6 +80,73 @@ def callbacks_window() -> float:
     return max(float(airflow_conf().getfloat("dag_processor", "dag_file_processor_timeout", fallback=50.0)), 1.0)
 
 
-def _seconds(option: str, *, default: float, highest: float) -> float:
+def outbox_url() -> str:
+    """Return ``[ringback] outbox_url``: an SQLite file in Airflow's home by default.  It may hold a password."""
+    default = "sqlite:///{AIRFLOW_HOME}/ringback/outbox.db"
+    # A default in the provider's description comes as it is written there.
+    url: str = airflow_conf().get(_SECTION, "outbox_url", fallback=default) or default
+    return url.replace("{AIRFLOW_HOME}", str(_airflow_home()))
+
+
+def listener_enabled() -> bool:
+    """Return ``[ringback] listener``: whether the plugin registers its listener, true by default."""
+    return bool(airflow_conf().getboolean(_SECTION, "listener", fallback=True))
+
+
+def callback_grace() -> float:
+    """Return ``[ringback] callback_grace``: seconds that a hint waits for the DAG's own callback, 10 by default.
+
+    The callback knows the result and the failed tasks, which the relay does not.  At most 60; zero is not to wait.
+    """
+    return _seconds("callback_grace", default=10.0, lowest=0.0, highest=60.0)
+
+
+def retention() -> float:
+    """Return ``[ringback] retention_days`` in seconds: how long settled events are kept, 14 days by default.
+
+    At least one day: the sweep knows by them what it has reported already.
+    """
+    days: float = airflow_conf().getfloat(_SECTION, "retention_days", fallback=14.0)
+    return min(max(days, 1.0), 3_650.0) * _DAY
+
+
+def sweep_interval() -> float:
+    """Return ``[ringback] sweep_interval``: seconds between two sweeps of Airflow's runs, 15 by default."""
+    return _seconds("sweep_interval", default=15.0, lowest=1.0, highest=_HOUR)
+
+
+def sweep_overlap() -> float:
+    """Return ``[ringback] sweep_overlap``: seconds by which a sweep looks behind the one before, 180 by default.
+
+    Airflow sets a run's time of change up to some ten seconds before others can see the run.
+    """
+    return _seconds("sweep_overlap", default=180.0, lowest=30.0, highest=_HOUR)
+
+
+def sweep_lookback() -> float:
+    """Return ``[ringback] sweep_lookback``: seconds that the first sweep ever looks back, 600 by default."""
+    return _seconds("sweep_lookback", default=600.0, lowest=0.0, highest=30 * _DAY)
+
+
+def relay_concurrency() -> int:
+    """Return ``[ringback] relay_concurrency``: attempts that one relay makes at a time, 100 by default."""
+    return _count("relay_concurrency", default=100, highest=1_000)
+
+
+def relay_host_concurrency() -> int:
+    """Return ``[ringback] relay_host_concurrency``: those of them that go to one host, 20 by default."""
+    return _count("relay_host_concurrency", default=20, highest=1_000)
+
+
+def _seconds(option: str, *, default: float, lowest: float = 0.1, highest: float) -> float:
     value: float = airflow_conf().getfloat(_SECTION, option, fallback=default)
-    return min(max(value, 0.1), highest)
+    return min(max(value, lowest), highest)
+
+
+def _count(option: str, *, default: int, highest: int) -> int:
+    value: int = airflow_conf().getint(_SECTION, option, fallback=default)
+    return min(max(value, 1), highest)
+
+
+def _airflow_home() -> Path:
+    return Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME") or "~/airflow")).expanduser().absolute()

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from ringback_notifier._attempts import Pause, Send, attempts
+from ringback_notifier._attempts import Pause, Send, Tried, attempts
 from ringback_notifier._exchange import (
     MAX_ANSWER_BYTES,
     Delivery,
@@ -28,7 +28,7 @@ from ringback_notifier._exchange import (
 from ringback_notifier._network import DeadlineTransport
 from ringback_notifier._policy import Decision, NoAnswer, Outcome
 
-__all__ = ["Delivery", "asend", "asend_within", "send", "send_within"]
+__all__ = ["Delivery", "asend", "asend_within", "send", "send_once", "send_within"]
 
 
 def send(delivery: Delivery, *, timeout: float) -> Outcome:
@@ -98,14 +98,31 @@ async def _asend(delivery: Delivery, context: ssl.SSLContext) -> Outcome:
             await stream.aclose()
 
 
-def send_within(delivery: Delivery, *, budget: float, timeout: float) -> Decision:
+def send_once(delivery: Delivery, *, timeout: float, tried: list[Tried]) -> Outcome:
+    """Make one attempt, and add it to those that were made; otherwise the same as :func:`send`."""
+    at, started = time.time(), time.monotonic()
+    outcome = send(delivery, timeout=timeout)
+    tried.append(Tried(at=at, duration=time.monotonic() - started, outcome=outcome))
+    return outcome
+
+
+async def _asend_once(delivery: Delivery, *, timeout: float, tried: list[Tried]) -> Outcome:
+    at, started = time.time(), time.monotonic()
+    outcome = await asend(delivery, timeout=timeout)
+    tried.append(Tried(at=at, duration=time.monotonic() - started, outcome=outcome))
+    return outcome
+
+
+def send_within(delivery: Delivery, *, budget: float, timeout: float, tried: list[Tried] | None = None) -> Decision:
     """Attempt again and again while the budget lasts.
 
     :param budget: seconds for everything.
     :param timeout: seconds for one attempt.
+    :param tried: where every attempt is added, as soon as it is made.
     :returns: the decision after the last attempt.
     :raises DestinationError: if the destination's certificates cannot be read.
     """
+    tried = [] if tried is None else tried
     steps = _steps(budget, timeout)
     outcome: Outcome | None = None
     while True:
@@ -116,11 +133,14 @@ def send_within(delivery: Delivery, *, budget: float, timeout: float) -> Decisio
         if isinstance(step, Pause):
             time.sleep(step.seconds)
         else:
-            outcome = send(delivery, timeout=step.timeout)
+            outcome = send_once(delivery, timeout=step.timeout, tried=tried)
 
 
-async def asend_within(delivery: Delivery, *, budget: float, timeout: float) -> Decision:
+async def asend_within(
+    delivery: Delivery, *, budget: float, timeout: float, tried: list[Tried] | None = None
+) -> Decision:
     """Attempt again and again while the budget lasts; the same as :func:`send_within`, for an event loop."""
+    tried = [] if tried is None else tried
     steps = _steps(budget, timeout)
     outcome: Outcome | None = None
     while True:
@@ -131,7 +151,7 @@ async def asend_within(delivery: Delivery, *, budget: float, timeout: float) -> 
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
         else:
-            outcome = await asend(delivery, timeout=step.timeout)
+            outcome = await _asend_once(delivery, timeout=step.timeout, tried=tried)
 
 
 def _steps(budget: float, timeout: float) -> Generator[Send | Pause, Outcome | None, Decision]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG, Context
 
     from ringback_notifier._delivery import Delivery
+    from ringback_notifier._recording import Recording
     from ringback_notifier._report import Ending, Result, Site
     from ringback_protocol import CallbackRequest
 
@@ -70,7 +71,8 @@ class NotifyCompletionOperator(BaseOperator):
 
     :param result: see :func:`notify_completion`.  (templated)
     :returns: as XCom, ``{"outcome": "delivered", "event_id": …, "status": …, "attempts": …}``, or
-        ``{"outcome": "not_requested"}`` or ``{"outcome": "not_wanted", "state": …}``.
+        ``{"outcome": "already_delivered", "event_id": …}``, ``{"outcome": "not_requested"}`` or
+        ``{"outcome": "not_wanted", "state": …}``.
     """
 
     template_fields: Sequence[str] = ("result",)
@@ -164,31 +166,40 @@ class NotifyCompletionOperator(BaseOperator):
     def _report(self, context: Context, request: CallbackRequest) -> dict[str, Any]:
         from ringback_notifier._config import site
         from ringback_notifier._context import load_destination
-        from ringback_notifier._prepare import delivery_of
+        from ringback_notifier._prepare import delivery_of, event_for
+        from ringback_notifier._recording import Recording
 
         here = site()
         ending = self._ending(context, here)
         if not request.wants(ending.state):
             self.log.info("ringback: the run will be %s, which conf does not ask to hear of", ending.state)
             return {"outcome": "not_wanted", "state": ending.state}
-        destination = load_destination(request.destination)
-        delivery = delivery_of(ending, request, destination, site=here, reported_by="task")
-        status = self._send(delivery, timeout=_seconds_left(context))
+        event = event_for(ending, request, site=here, reported_by="task")
+        with Recording(event, log=self.log) as outbox:
+            if outbox.settled():
+                self.log.info("ringback: event %s is settled already; nothing is sent", event.event_id)
+                return {"outcome": "already_delivered", "event_id": event.event_id}
+            status = self._send(delivery_of(event, load_destination(request.destination)), context, outbox)
         return {
             "outcome": "delivered",
-            "event_id": delivery.event_id,
+            "event_id": event.event_id,
             "status": status,
             "attempts": _attempts(context["ti"], self.retries),
         }
 
-    def _send(self, delivery: Delivery, *, timeout: float) -> int:
+    def _send(self, delivery: Delivery, context: Context, outbox: Recording) -> int:
         from ringback_notifier import errors
         from ringback_notifier._allow import redacted
+        from ringback_notifier._attempts import Tried
         from ringback_notifier._config import attempt_timeout
-        from ringback_notifier._delivery import send
-        from ringback_notifier._policy import Delivered, GiveUp, decide
+        from ringback_notifier._delivery import send_once
+        from ringback_notifier._policy import Delivered, GiveUp, Retry, decide
 
-        decision = decide(send(delivery, timeout=max(min(attempt_timeout(), timeout), 1.0)))
+        tried: list[Tried] = []
+        timeout = max(min(attempt_timeout(), _seconds_left(context)), 1.0)
+        decision = decide(send_once(delivery, timeout=timeout, tried=tried))
+        if not isinstance(decision, Retry) or not self._may_try_again(context, asked=decision.not_before):
+            outbox.record(decision, tried)
         what = f"event {delivery.event_id} to {redacted(delivery.url)}"
         if isinstance(decision, Delivered):
             self.log.info("ringback: delivered %s: status %d", what, decision.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import time
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from ringback_notifier._delivery import Delivery
-    from ringback_notifier._destination import Destination
     from ringback_notifier._policy import Decision
     from ringback_notifier._prediction import TaskInstance
     from ringback_notifier._report import Result, Site
+    from ringback_notifier.outbox import OutboxEvent
     from ringback_protocol import CallbackRequest
 
 __all__ = ["CompletionNotifier"]
@@ -76,10 +77,14 @@ class CompletionNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Send, and try again while the budget lasts."""
+        from ringback_notifier._attempts import Tried
         from ringback_notifier._compat import task_instances_in_callback
         from ringback_notifier._config import attempt_timeout, callback_budget, callbacks_budget, callbacks_window
         from ringback_notifier._context import load_destination
         from ringback_notifier._delivery import send_within
+        from ringback_notifier._policy import Retry
+        from ringback_notifier._prepare import delivery_of
+        from ringback_notifier._recording import Recording
 
         started = time.monotonic()
         with self._errors_logged():
@@ -88,33 +93,54 @@ class CompletionNotifier(BaseNotifier):
                 budget = min(callback_budget(), left)
                 if (request := self._request(context)) is None:
                     return
-                delivery = self._delivery(
-                    context, request, load_destination(request.destination), task_instances_in_callback
-                )
-                if budget > 0:
-                    self._conclude(delivery, send_within(delivery, budget=budget, timeout=attempt_timeout()))
-                else:
-                    self.log.error(
-                        "ringback: event %s not sent: the callbacks before it in this file used up the time that "
-                        "the DAG processor allows",
-                        delivery.event_id,
-                    )
+                event = self._event(context, request, task_instances_in_callback)
+                with Recording(event, log=self.log) as outbox:
+                    if outbox.settled():
+                        self._already_settled(event)
+                        return
+                    delivery = delivery_of(event, load_destination(request.destination))
+                    budget -= outbox.waited
+                    tried: list[Tried] = []
+                    if budget > 0:
+                        decision = send_within(delivery, budget=budget, timeout=attempt_timeout(), tried=tried)
+                        outbox.record(decision, tried)
+                        self._conclude(delivery, decision)
+                    else:
+                        outbox.record(Retry(why=""), tried)
+                        self.log.error(
+                            "ringback: event %s not sent: the callbacks before it in this file used up the time that "
+                            "the DAG processor allows",
+                            event.event_id,
+                        )
             finally:
                 now = time.monotonic()
                 _SHARED.spend(now - started, now)
 
     async def async_notify(self, context: Context) -> None:
         """Send, and try again while the budget lasts; the same as :meth:`notify`, for an event loop."""
+        from ringback_notifier._attempts import Tried
         from ringback_notifier._config import attempt_timeout, callback_budget
         from ringback_notifier._context import aload_destination
         from ringback_notifier._delivery import asend_within
+        from ringback_notifier._prepare import delivery_of
+        from ringback_notifier._recording import Recording
 
         with self._errors_logged():
-            if (request := self._request(context)) is None:
+            # In a thread, for without a dag_run it writes to the outbox.
+            if (request := await asyncio.to_thread(self._request, context)) is None:
                 return
-            delivery = self._delivery(context, request, await aload_destination(request.destination))
-            decision = await asend_within(delivery, budget=callback_budget(), timeout=attempt_timeout())
-            self._conclude(delivery, decision)
+            event = self._event(context, request)
+            async with Recording(event, log=self.log) as outbox:
+                if await outbox.asettled():
+                    self._already_settled(event)
+                    return
+                delivery = delivery_of(event, await aload_destination(request.destination))
+                tried: list[Tried] = []
+                decision = await asend_within(
+                    delivery, budget=callback_budget(), timeout=attempt_timeout(), tried=tried
+                )
+                await outbox.arecord(decision, tried)
+                self._conclude(delivery, decision)
 
     @contextlib.contextmanager
     def _errors_logged(self) -> Iterator[None]:
@@ -134,11 +160,7 @@ class CompletionNotifier(BaseNotifier):
 
         dag_run = context.get("dag_run")
         if dag_run is None:
-            self.log.warning(
-                "ringback: run %s is not reported by this callback: Airflow gave it no dag_run (as it does for runs "
-                "in which no task succeeded or failed), so its conf is unknown",
-                context.get("run_id"),
-            )
+            self._leave_to_the_relay(context)
             return None
         request = requested(dag_run)
         if request is None:
@@ -149,16 +171,27 @@ class CompletionNotifier(BaseNotifier):
             return None
         return request if request.wants(state) else None
 
-    def _delivery(
+    def _leave_to_the_relay(self, context: Context) -> None:
+        from ringback_notifier._recording import leave_hint
+
+        run_id, dag = context.get("run_id"), context.get("dag")
+        left = dag is not None and run_id is not None and leave_hint(dag.dag_id, run_id, log=self.log)
+        self.log.warning(
+            "ringback: run %s is not reported by this callback: Airflow gave it no dag_run (as it does for runs "
+            "in which no task succeeded or failed), so its conf is unknown; %s",
+            run_id,
+            "it is noted in the outbox for the relay" if left else "the relay's sweep will find it",
+        )
+
+    def _event(
         self,
         context: Context,
         request: CallbackRequest,
-        destination: Destination,
         ask_for_tasks: Callable[[Any, str, str], tuple[TaskInstance, ...] | None] | None = None,
-    ) -> Delivery:
+    ) -> OutboxEvent:
         from ringback_notifier._config import site
         from ringback_notifier._context import ending_of
-        from ringback_notifier._prepare import delivery_of
+        from ringback_notifier._prepare import event_for
 
         self.render_template_fields(context)
         here, dag_run, reason = site(), context["dag_run"], context.get("reason")
@@ -169,7 +202,7 @@ class CompletionNotifier(BaseNotifier):
             task_instances=self._task_instances(context, ask_for_tasks),
             result=self._result(context, here),
         )
-        return delivery_of(ending, request, destination, site=here, reported_by="callback")
+        return event_for(ending, request, site=here, reported_by="callback")
 
     def _task_instances(
         self,
@@ -205,6 +238,9 @@ class CompletionNotifier(BaseNotifier):
         except Exception as error:
             self.log.warning("ringback: the DAG's result is unknown: %s: %s", type(error).__name__, error)
             return Result(unavailable=True)
+
+    def _already_settled(self, event: OutboxEvent) -> None:
+        self.log.info("ringback: event %s is settled already; nothing is sent", event.event_id)
 
     def _conclude(self, delivery: Delivery, decision: Decision) -> None:
         from ringback_notifier._allow import redacted

@@ -3,16 +3,26 @@
     NotifierError
     ├── DestinationError        a connection of type ringback is missing or malformed
     ├── NotAllowedError         the destination does not allow the callback URL
-    └── DeliveryError           an attempt was made and the event is not delivered
-        └── GaveUpError         … and no further attempt will help
+    ├── DeliveryError           an attempt was made and the event is not delivered
+    │   └── GaveUpError         … and no further attempt will help
+    └── OutboxError             the outbox cannot be used: its URL, file or schema is not right
+        └── OutboxUnavailable   … just now: unreachable, locked or too slow; the same may work later
 
 Messages are meant for the person who reads the task's log: they name the connection, the field and
-the mend.  None carries a key, a query string or a body.
+the mend.  None carries a key, a password, a query string or a body.
 """
 
 from __future__ import annotations
 
-__all__ = ["DeliveryError", "DestinationError", "GaveUpError", "NotAllowedError", "NotifierError"]
+__all__ = [
+    "DeliveryError",
+    "DestinationError",
+    "GaveUpError",
+    "NotAllowedError",
+    "NotifierError",
+    "OutboxError",
+    "OutboxUnavailable",
+]
 
 
 class NotifierError(Exception):
@@ -50,3 +60,15 @@ class GaveUpError(DeliveryError):
     """The receiver wants no further attempt."""
 
     reason = "gave_up"
+
+
+class OutboxError(NotifierError):
+    """The outbox cannot be used as it is; the message names it and the mend."""
+
+    reason = "outbox"
+
+
+class OutboxUnavailable(OutboxError):
+    """The outbox cannot be reached, is locked, or did not answer in time; nothing is known to have been written."""
+
+    reason = "outbox_unavailable"

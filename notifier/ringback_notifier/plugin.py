@@ -10,7 +10,17 @@ __all__ = ["RingbackPlugin"]
 
 
 class RingbackPlugin(AirflowPlugin):
-    """The listener, once it is written."""
+    """The listener, unless ``[ringback] listener`` is off."""
 
     name = "ringback"
     listeners: list[Any] = []  # noqa: RUF012
+
+    @classmethod
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:
+        """Register the listener; Airflow calls this once, before it asks for listeners."""
+        from ringback_notifier._config import listener_enabled
+
+        if listener_enabled():
+            from ringback_notifier import _listener
+
+            cls.listeners = [_listener]

@@ -57,35 +57,82 @@ _CONNECTION_TYPE = {
     },
 }
 
+
+def _option(kind: str, default: str | None, description: str, **more: Any) -> dict[str, Any]:
+    option = {"description": description, "version_added": "0.1.0", "type": kind, "example": None, "default": default}
+    return {**option, **more}
+
+
 _CONFIG = {
     "description": "Completion callbacks for callers outside Airflow.",
     "options": {
-        "source": {
-            "description": (
-                "This deployment's name in events (the CloudEvents source). It must be the same in every component. "
-                "The default is [api] base_url."
-            ),
-            "version_added": "0.1.0",
-            "type": "string",
-            "example": "https://airflow.example",
-            "default": None,
-        },
-        "attempt_timeout": {
-            "description": "Seconds for one delivery attempt: resolving, connecting, sending, the answer. At most 30.",
-            "version_added": "0.1.0",
-            "type": "float",
-            "example": None,
-            "default": "10",
-        },
-        "callback_budget": {
-            "description": (
-                "Seconds that one DAG-run callback may take in the DAG processor, all its attempts together. At most "
-                "three fifths of [dag_processor] dag_file_processor_timeout, which all callbacks of a file share."
-            ),
-            "version_added": "0.1.0",
-            "type": "float",
-            "example": None,
-            "default": "10",
-        },
+        "source": _option(
+            "string",
+            None,
+            "This deployment's name in events (the CloudEvents source). It must be the same in every component. "
+            "The default is [api] base_url.",
+            example="https://airflow.example",
+        ),
+        "attempt_timeout": _option(
+            "float",
+            "10",
+            "Seconds for one delivery attempt: resolving, connecting, sending, the answer. At most 30.",
+        ),
+        "callback_budget": _option(
+            "float",
+            "10",
+            "Seconds that one DAG-run callback may take in the DAG processor, all its attempts together. At most "
+            "three fifths of [dag_processor] dag_file_processor_timeout, which all callbacks of a file share.",
+        ),
+        "outbox_url": _option(
+            "string",
+            "sqlite:///{AIRFLOW_HOME}/ringback/outbox.db",
+            "Where events wait for the relay: an SQLite file, where all of Airflow runs on one machine, or a "
+            "PostgreSQL database. It must be the same in every component. Never Airflow's own database.",
+            example="postgresql://ringback:…@db.example/ringback",
+            sensitive=True,
+        ),
+        "listener": _option(
+            "boolean",
+            "True",
+            "Whether the scheduler and the API server note in the outbox that a run has ended, so that the relay "
+            "knows within milliseconds instead of at its next sweep.",
+        ),
+        "callback_grace": _option(
+            "float",
+            "10",
+            "Seconds that the relay leaves a run to the DAG's own callback, whose report knows the result and the "
+            "failed tasks. From 0 to 60.",
+        ),
+        "retention_days": _option(
+            "float",
+            "14",
+            "Days that delivered, refused and dead events are kept in the outbox. At least 1.",
+        ),
+        "sweep_interval": _option(
+            "float",
+            "15",
+            "Seconds between two sweeps of Airflow's runs for endings that nobody reported. From 1 to 3600.",
+        ),
+        "sweep_overlap": _option(
+            "float",
+            "180",
+            "Seconds by which a sweep looks behind the one before it, for runs become visible late. From 30 to 3600.",
+        ),
+        "sweep_lookback": _option(
+            "float",
+            "600",
+            "Seconds that the first sweep with a new outbox looks back.",
+        ),
+        "relay_concurrency": _option(
+            "integer",
+            "100",
+            "Delivery attempts that one relay makes at a time. From 1 to 1000.",
+        ),
+        "relay_host_concurrency": _option(
+            "integer",
+            "20",
+            "Those of them that go to one host at a time.",
+        ),
     },
 }

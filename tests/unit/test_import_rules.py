@@ -50,6 +50,10 @@ def test_source_roots_are_no_packages(root: str) -> None:
             "from ringback_notifier import notify_completion, CompletionNotifier",
             ["fastapi", "starlette", "uvicorn", "asyncpg", "psycopg2", "ringback_receiver"],
         ),
+        ("import ringback_notifier._recording", ["airflow", "fastapi", "sqlalchemy", "alembic", "httpx", "msgspec"]),
+        ("import ringback_notifier.outbox", ["airflow", "sqlalchemy", "alembic", "psycopg", "sqlite3", "msgspec"]),
+        ("from ringback_notifier.outbox import Hint, OutboxEvent", ["airflow", "sqlalchemy", "alembic", "psycopg"]),
+        ("from ringback_notifier.outbox import Outbox", ["airflow", "alembic", "psycopg", "fastapi"]),
     ],
 )
 def test_importing_pulls_in_nothing_heavy(code: str, forbidden: list[str]) -> None:
@@ -64,3 +68,21 @@ def test_importing_pulls_in_nothing_heavy(code: str, forbidden: list[str]) -> No
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("loaded", ["the plugin", "its listener"])
+def test_the_plugin_adds_nothing_to_what_its_base_class_loads(loaded: str) -> None:
+    """Every component of Airflow imports it, the DAG processor included; only a run that asks costs more."""
+    forbidden = ["ringback_protocol", "ringback_notifier.outbox", "ringback_notifier._delivery", "alembic", "fastapi"]
+    program = (
+        "import sys, warnings; warnings.simplefilter('ignore')\n"
+        "from airflow.plugins_manager import AirflowPlugin\n"
+        "before = set(sys.modules)\n"
+        "from ringback_notifier.plugin import RingbackPlugin\n"
+        f"{'RingbackPlugin().on_load()' if loaded == 'its listener' else ''}\n"
+        "added = set(sys.modules) - before\n"
+        "ours = [name for name in added if not name.startswith(('ringback_notifier', 'airflow.'))]\n"
+        f"print(sorted(set({forbidden!r}) & added), sorted(set(ours) - set(sys.stdlib_module_names)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] []"

@@ -20,6 +20,7 @@ import pytest
 from cryptography import x509
 
 from ringback_notifier import _delivery, _exchange
+from ringback_notifier._attempts import Tried
 from ringback_notifier._policy import Answer, Delivered, GiveUp, NoAnswer, Retry
 from ringback_notifier._version import VERSION
 from ringback_notifier.errors import DestinationError
@@ -108,14 +109,14 @@ def test_an_answer_is_read_with_its_retry_after_and_the_start_of_its_body(
 
 
 def test_the_excerpt_is_short(serve: Any, sender: Any, delivery: Any) -> None:
-    """However much the receiver says, a log gets two hundred characters."""
+    """However much the receiver says, five hundred bytes of it are kept."""
 
     def talk(peer: Any) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.1 400 No\r\nconnection: close\r\n\r\n" + b"no " * 5_000)
 
     outcome, _ = sender(delivery(serve(talk).url()))
-    assert outcome == Answer(status=400, excerpt="no " * 100)
+    assert outcome == Answer(status=400, excerpt=("no " * 200)[:500])
 
 
 @pytest.mark.parametrize("status", [200, 202, 410])
@@ -616,10 +617,10 @@ def test_a_certificate_file_that_is_missing_is_the_destinations_fault(sender: An
 # --- again and again ------------------------------------------------------------------------------
 
 
-def _within(name: str, sent: Any, budget: float, timeout: float = 2.0) -> Any:
+def _within(name: str, sent: Any, budget: float, timeout: float = 2.0, **more: Any) -> Any:
     if name == "send_within":
-        return _delivery.send_within(sent, budget=budget, timeout=timeout)
-    return asyncio.run(_delivery.asend_within(sent, budget=budget, timeout=timeout))
+        return _delivery.send_within(sent, budget=budget, timeout=timeout, **more)
+    return asyncio.run(_delivery.asend_within(sent, budget=budget, timeout=timeout, **more))
 
 
 @pytest.mark.parametrize("driver", ["send_within", "asend_within"])
@@ -640,6 +641,24 @@ def test_every_retry_is_signed_afresh(serve: Any, delivery: Any, monkeypatch: py
         assert event.id == sent.event_id
         assert request.all("webhook-id") == [sent.event_id]
     assert len({request.body for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("driver", ["send_within", "asend_within"])
+def test_every_attempt_is_told_with_its_time(serve: Any, delivery: Any, driver: str) -> None:
+    """Whoever records them learns when each began, how long it took, and what came of it."""
+    answers = iter(["503 Busy", "204 No Content"])
+
+    def slowly(peer: Any) -> None:
+        time.sleep(0.1)
+        peer.answer(next(answers))
+
+    tried: list[Tried] = []
+    before = time.time()
+    decision = _within(driver, delivery(serve(slowly).url()), budget=20, timeout=5.0, tried=tried)
+    assert decision == Delivered(status=204)
+    assert [one.outcome for one in tried] == [Answer(status=503), Answer(status=204)]
+    assert before <= tried[0].at < tried[1].at <= time.time()
+    assert all(0.1 <= one.duration < 5 for one in tried)
 
 
 @pytest.mark.parametrize("driver", ["send_within", "asend_within"])

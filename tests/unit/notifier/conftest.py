@@ -7,8 +7,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from notifier_samples import FakeOutbox
 
 # Importing Airflow writes its configuration into its home.
 if "AIRFLOW_HOME" not in os.environ:
@@ -41,4 +43,20 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     made = Log()
     monkeypatch.setattr(CompletionNotifier, "log", made)
     monkeypatch.setattr(NotifyCompletionOperator, "log", made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def outbox(monkeypatch: pytest.MonkeyPatch) -> FakeOutbox:
+    """What the final task and the callback record, in memory."""
+    from ringback_notifier._recording import OptionalOutbox
+
+    made = FakeOutbox()
+
+    def opened(self: Any, url: str) -> FakeOutbox:
+        self._outbox = made
+        return made
+
+    monkeypatch.setattr(OptionalOutbox, "_opened", opened)
+    monkeypatch.setattr(OptionalOutbox, "_shunned_until", float("-inf"))
     return made

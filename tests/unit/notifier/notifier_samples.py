@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 from ringback_notifier._destination import Destination, parse_destination
 from ringback_notifier._report import Site
+from ringback_notifier.outbox import Attempt, Hint, OutboxEvent, Status
 from ringback_protocol import PrivateKey, Secret
 
 PRIVATE = PrivateKey.generate()
@@ -43,3 +46,58 @@ def dag_run(**changes: Any) -> Any:
         "end_date": ENDED,
     }
     return SimpleNamespace(**{**members, **changes})
+
+
+@dataclass
+class Record:
+    """What somebody told a :class:`FakeOutbox` of an event."""
+
+    event: OutboxEvent
+    attempts: list[Attempt]
+    status: Status
+    due_at: float
+    now: float
+
+
+@dataclass
+class FakeOutbox:
+    """An outbox in memory, as far as those who write to it need one; it can be told to fail."""
+
+    records: list[Record] = field(default_factory=list)
+    hints: list[Hint] = field(default_factory=list)
+    statuses: dict[str, Status] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    fails_with: Exception | None = None
+    closed: int = 0
+    forgotten: int = 0
+
+    @property
+    def record_made(self) -> Record:
+        (made,) = self.records
+        return made
+
+    def status_of(self, event_id: str) -> Status | None:
+        self._maybe_fail()
+        return self.statuses.get(event_id)
+
+    def record(
+        self, event: OutboxEvent, attempts: Sequence[Attempt], *, status: Status, due_at: float, now: float
+    ) -> None:
+        self._maybe_fail()
+        self.records.append(Record(event, list(attempts), status, due_at, now))
+
+    def add_hints(self, hints: Sequence[Hint], *, now: float) -> int:
+        self._maybe_fail()
+        self.hints.extend(hints)
+        self.batches.append(len(hints))
+        return len(hints)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def _maybe_fail(self) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with

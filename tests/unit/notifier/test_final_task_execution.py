@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -11,12 +12,12 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
-from notifier_samples import PRIVATE, URL, dag_run, destination
+from notifier_samples import PRIVATE, URL, FakeOutbox, dag_run, destination
 
 from ringback_notifier import NotifyCompletionOperator, _context, _delivery, notify_completion
 from ringback_notifier._delivery import Delivery
 from ringback_notifier._policy import Answer, NoAnswer, Outcome
-from ringback_notifier.errors import DeliveryError, DestinationError
+from ringback_notifier.errors import DeliveryError, DestinationError, OutboxUnavailable
 from ringback_protocol import CompletionEvent, ResultOmitted, decode_event
 
 OWN = "ringback_notify"
@@ -298,6 +299,134 @@ def test_a_message_never_shows_the_query(receiver: Receiver, log: Any) -> None:
     assert "delivered event msg_" in log.text
     assert "hush" not in log.text + str(caught.value)
     assert PRIVATE.reveal()[5:] not in log.text + str(caught.value)
+
+
+# --- the outbox -----------------------------------------------------------------------------------
+
+
+def test_a_delivery_is_recorded(receiver: Receiver, outbox: FakeOutbox) -> None:
+    """With the body that was sent and the attempt, so that nobody reports the ending again."""
+    _, final = make()
+    run(final, FakeTi({"a": "success"}))
+    (delivery,) = receiver.deliveries
+    record, event = outbox.record_made, outbox.record_made.event
+    assert (record.status, event.event_id, event.url, event.body) == (
+        "delivered",
+        delivery.event_id,
+        URL,
+        delivery.body,
+    )
+    assert (event.dag_id, event.run_id, event.state, event.destination) == ("d", "ext__1", "success", "default")
+    assert (event.reported_by, event.ended_at) == ("task", None)
+    (attempt,) = record.attempts
+    assert (attempt.sender, attempt.status, attempt.error) == ("task", 204, None)
+    assert attempt.at == pytest.approx(record.now, abs=5)
+    assert outbox.closed == 1
+
+
+@pytest.mark.parametrize("status", ["delivered", "gone"])
+def test_an_event_that_is_settled_is_not_sent_again(
+    receiver: Receiver, log: Any, outbox: FakeOutbox, status: Any
+) -> None:
+    """The XCom says so, and the task succeeds."""
+    _, final = make()
+    run(final, FakeTi({"a": "success"}))
+    event_id = outbox.records.pop().event.event_id
+    outbox.statuses[event_id] = status
+    assert run(final, FakeTi({"a": "success"})) == {"outcome": "already_delivered", "event_id": event_id}
+    assert len(receiver.deliveries) == 1
+    assert outbox.records == []
+
+
+@pytest.mark.parametrize("status", ["hint", "due", "leased", "dead", "refused"])
+def test_an_event_that_is_not_settled_is_sent(receiver: Receiver, outbox: FakeOutbox, status: Any) -> None:
+    """The task is the fast path, whatever others intend to do."""
+    _, final = make()
+    run(final, FakeTi({"a": "success"}))
+    outbox.statuses[outbox.records[0].event.event_id] = status
+    assert run(final, FakeTi({"a": "success"}))["outcome"] == "delivered"
+
+
+def test_a_failure_that_airflow_retries_is_left_to_airflow(receiver: Receiver, outbox: FakeOutbox) -> None:
+    """One sender at a time."""
+    receiver.outcome = Answer(status=500)
+    _, final = make()
+    with pytest.raises(DeliveryError):
+        run(final, FakeTi({"a": "success"}))
+    assert outbox.records == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "wait", "error"),
+    [
+        (Answer(status=503, retry_after=42.0, excerpt="busy"), 42.0, "status 503: busy"),
+        (Answer(status=500), 5.0, "status 500"),
+        (NoAnswer(error="timeout: x"), 5.0, "timeout: x"),
+    ],
+)
+def test_the_last_failure_leaves_the_event_to_the_relay(
+    receiver: Receiver, outbox: FakeOutbox, outcome: Outcome, wait: float, error: str
+) -> None:
+    """With the body that knows result and failed tasks, not before the receiver wants it."""
+    receiver.outcome = outcome
+    _, final = make({"rows": 7})
+    with pytest.raises(AirflowFailException):
+        run(final, FakeTi({"a": "success"}, try_number=5, max_tries=4))
+    record = outbox.record_made
+    assert (record.status, record.due_at) == ("due", record.now + wait)
+    assert decode_event(record.event.body).data.result == {"rows": 7}
+    assert [attempt.error for attempt in record.attempts] == [error]
+
+
+def test_gone_is_recorded(receiver: Receiver, outbox: FakeOutbox) -> None:
+    """No relay needs to hear it again."""
+    receiver.outcome = Answer(status=410)
+    _, final = make()
+    with pytest.raises(AirflowFailException):
+        run(final, FakeTi({"a": "success"}))
+    assert outbox.record_made.status == "gone"
+
+
+def test_a_refused_destination_is_recorded(receiver: Receiver, outbox: FakeOutbox) -> None:
+    """With the reason, and the body for the day when the URL is allowed."""
+    _, final = make()
+    with pytest.raises(AirflowFailException):
+        run(final, FakeTi({"a": "success"}), conf={"callback_url": "https://evil.example/?token=hush"})
+    record = outbox.record_made
+    assert (record.status, record.event.url) == ("refused", "https://evil.example/?token=hush")
+    assert decode_event(record.event.body).data.state == "success"
+    (attempt,) = record.attempts
+    assert attempt.status is None
+    assert "does not allow https://evil.example/" in (attempt.error or "")
+    assert "hush" not in (attempt.error or "")
+
+
+@pytest.mark.parametrize("conf", [{}, {"callback": 7}, {"callback": {"url": URL, "events": ["failed"]}}])
+def test_what_is_not_to_be_reported_does_not_touch_the_outbox(
+    receiver: Receiver, outbox: FakeOutbox, conf: Any
+) -> None:
+    """Neither a run that asks for nothing nor one that asks in a way that cannot be honoured."""
+    outbox.fails_with = AssertionError("nobody should ask")
+    _, final = make()
+    with contextlib.suppress(AirflowFailException):
+        run(final, FakeTi({"a": "success"}), conf=conf)
+    assert outbox.records == []
+    assert outbox.closed == 0
+
+
+@pytest.mark.parametrize(
+    "error", [OutboxUnavailable("database is locked"), ModuleNotFoundError("no SQLAlchemy"), RuntimeError("hush")]
+)
+def test_without_an_outbox_the_event_is_sent_all_the_same(
+    receiver: Receiver, log: Any, outbox: FakeOutbox, error: Exception
+) -> None:
+    """One line of the log says that nothing was recorded."""
+    outbox.fails_with = error
+    _, final = make()
+    assert run(final, FakeTi({"a": "success"}))["outcome"] == "delivered"
+    (line,) = [line for line in log.at("warning") if line.startswith("ringback: ")]
+    assert line.startswith("ringback: the outbox is of no use: ")
+    assert "hush" not in line
 
 
 # --- a DAG of nothing but teardowns ---------------------------------------------------------------

@@ -18,8 +18,14 @@ def run(code: str) -> str:
 
 
 def test_the_public_names() -> None:
-    """Three names are all that a DAG author needs."""
-    assert set(ringback_notifier.__all__) == {"CompletionNotifier", "NotifyCompletionOperator", "notify_completion"}
+    """Three names are all that a DAG author needs, and two put a relay into the DAG folder."""
+    assert set(ringback_notifier.__all__) == {
+        "CompletionNotifier",
+        "NotifyCompletionOperator",
+        "notify_completion",
+        "relay_dag",
+        "relay_watcher_dag",
+    }
     assert dir(ringback_notifier) == sorted(ringback_notifier.__all__)
     for name in ringback_notifier.__all__:
         assert getattr(ringback_notifier, name).__name__ == name

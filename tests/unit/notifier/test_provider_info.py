@@ -59,7 +59,7 @@ def test_the_connection_type_is_the_one_that_is_read() -> None:
 def test_every_option_is_documented_and_every_documented_option_is_read() -> None:
     """The configuration reference tells no stories."""
     source = Path(importlib.import_module("ringback_notifier._config").__file__ or "").read_text(encoding="utf-8")
-    read = set(re.findall(r'_SECTION, "(\w+)"', source)) | set(re.findall(r'_seconds\("(\w+)"', source))
+    read = set(re.findall(r'(?:_SECTION, |_seconds\(|_count\()"(\w+)"', source))
     assert set(INFO["config"]["ringback"]["options"]) == read
 
 
@@ -70,6 +70,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 import json
 from airflow.providers_manager import ProvidersManager
 from airflow.configuration import conf
+from ringback_notifier._config import *
 manager = ProvidersManager()
 hook = manager.hooks["ringback"]
 print("SEEN" + json.dumps({
@@ -81,6 +82,9 @@ print("SEEN" + json.dumps({
     "notification": "ringback_notifier._notifier.CompletionNotifier" in manager.notification,
     "timeout": conf.getfloat("ringback", "attempt_timeout"),
     "source": conf.get("ringback", "source", fallback="unset"),
+    "outbox_url": conf.get("ringback", "outbox_url"),
+    "sensitive": ("ringback", "outbox_url") in conf.sensitive_config_values,
+    "ours": [outbox_url(), listener_enabled(), callback_grace(), retention(), relay_host_concurrency()],
 }))
 """
     home = tmp_path_factory.mktemp("airflow")
@@ -95,7 +99,7 @@ print("SEEN" + json.dumps({
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout.split("SEEN")[1])
-    return answer
+    return {**answer, "home": str(home)}
 
 
 def test_airflow_sees_the_connection_type(seen: dict[str, object]) -> None:
@@ -108,9 +112,17 @@ def test_airflow_sees_the_connection_type(seen: dict[str, object]) -> None:
 
 def test_airflow_sees_the_configuration(seen: dict[str, object]) -> None:
     """Options have their defaults without being written down."""
-    assert seen["config"] == ["attempt_timeout", "callback_budget", "source"]
+    assert seen["config"] == sorted(INFO["config"]["ringback"]["options"])
     assert seen["timeout"] == 10
     assert seen["source"] in (None, "unset", "")
+
+
+def test_the_outbox_is_in_airflows_home_and_its_url_is_a_secret(seen: dict[str, object]) -> None:
+    """A password in it is masked in the configuration view, and it may come from a command or a secrets backend."""
+    url = f"sqlite:///{seen['home']}/ringback/outbox.db"
+    assert seen["outbox_url"] == url
+    assert seen["sensitive"] is True
+    assert seen["ours"] == [url, True, 10.0, 14 * 86_400.0, 20]
 
 
 def test_airflow_sees_the_notification(seen: dict[str, object]) -> None:

@@ -1,0 +1,216 @@
+"""What the listener costs the scheduler: the time that Airflow's call of the hook takes, on the calling thread.
+
+The run is Airflow's own ORM object, loaded from a fresh SQLite metadata database, and the hook is called by Airflow's
+own listener manager.  Only the scheduler around it is missing: a loop that keeps the interpreter busy stands for it,
+so that the writing thread has to fight for its turn as it does there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import sqlite3
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+GOAL_MS = 1.0
+_BETWEEN_SECONDS = 0.001
+_URL = "https://portal.example/airflow/completions"
+
+
+@contextlib.contextmanager
+def airflow_home() -> Iterator[Path]:
+    """Give Airflow a home that is gone afterwards; before Airflow is imported."""
+    home = Path(tempfile.mkdtemp(prefix="ringback-bench-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ.update(
+        {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "AIRFLOW__API__BASE_URL": "https://airflow.example",
+        }
+    )
+    warnings.simplefilter("ignore")
+    yield home
+
+
+def stored_runs() -> tuple[Any, Any]:
+    """Return two runs as the scheduler has them, one that asks for no callback and one that does."""
+    import airflow.models
+    from airflow import settings
+    from airflow.models.base import Base
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import DAG
+    from airflow.serialization.serialized_objects import DagSerialization
+    from sqlalchemy import select
+    from sqlalchemy.orm import Session
+
+    airflow_untyped: Any = settings
+    airflow_untyped.configure_orm()
+    airflow_untyped = airflow.models
+    airflow_untyped.import_all_models()
+    Base.metadata.create_all(settings.engine)
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(DAG("sales_report", schedule=None)))
+    now = datetime.now(timezone.utc)
+    conf = {"region": "APAC", "rows": list(range(100))}
+    with Session(settings.engine) as session:
+        for run_id, callback in (("without", {}), ("with", {"callback": {"url": _URL, "correlation_id": "req_1"}})):
+            run = DagRun(
+                "sales_report", run_id, start_date=now, run_after=now, run_type="manual", conf={**conf, **callback}
+            )
+            run.log_template_id = None
+            session.add(run)
+        session.commit()
+    session = Session(settings.engine, expire_on_commit=False)  # as Airflow's own
+    runs = {run.run_id: run for run in session.scalars(select(DagRun))}
+    for run in runs.values():
+        run.dag = dag
+    return runs["without"], runs["with"]
+
+
+def busy(seconds: float) -> None:
+    """Keep the interpreter busy."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+def samples(hook: Any, run: Any, count: int, between: float) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of each of so many calls, by the wall clock and of this thread's own processor time."""
+    elapsed, worked = [], []
+    for number in range(count):
+        run.__dict__["run_id"] = f"r{number}"  # every call another run, without telling SQLAlchemy
+        started, began = time.perf_counter(), time.thread_time()
+        hook.on_dag_run_success(dag_run=run, msg="success")
+        worked.append((time.thread_time() - began) * 1_000)
+        elapsed.append((time.perf_counter() - started) * 1_000)
+        busy(between)
+    return elapsed, worked
+
+
+@contextlib.contextmanager
+def writing_to(url: str, idle: float) -> Iterator[None]:
+    """Let the listener write to one outbox."""
+    from ringback_notifier import _listener
+    from ringback_notifier._hint_writer import HintWriter, OutboxSink
+    from ringback_notifier.outbox import Outbox
+
+    writer = HintWriter(OutboxSink(lambda: Outbox.open(url, wait=2.0)), idle=idle)
+    listener: Any = _listener
+    real = listener.hint_writer
+    listener.hint_writer = lambda: writer
+    try:
+        yield
+        writer.flush(10.0)
+    finally:
+        listener.hint_writer = real
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the write lock of an SQLite file."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def mute_server() -> Iterator[str]:
+    """Give the URL of a PostgreSQL that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql://ringback@127.0.0.1:{server.getsockname()[1]}/ringback"
+
+
+def report(name: str, elapsed: list[float], worked: list[float]) -> None:
+    """Print one line."""
+    p99 = statistics.quantiles(elapsed, n=100)[-1]
+    verdict = "holds" if max(elapsed) < GOAL_MS else "holds at p99" if p99 < GOAL_MS else "short"
+    print(
+        f"  {name:44} {statistics.median(elapsed):7.3f} {p99:7.3f} {max(elapsed):7.3f} {max(worked):7.3f}   {verdict}"
+    )
+
+
+def main() -> None:
+    """Print the table; the exit code tells nothing, for timings are no test."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=2_000, help="a row (default: 2000)")
+    parser.add_argument("--no-postgres", action="store_true", help="leave out the rows that need a PostgreSQL")
+    arguments = parser.parse_args()
+    with airflow_home() as home:
+        measure(home, arguments.calls, postgres=not arguments.no_postgres)
+
+
+def measure(home: Path, calls: int, *, postgres: bool) -> None:
+    """Print a row for each situation."""
+    without, asking = stored_runs()
+
+    from airflow._shared.listeners import listener
+    from airflow.listeners.spec import dagrun
+
+    from ringback_notifier import _listener
+    from ringback_notifier.outbox import Outbox
+
+    logging.disable(logging.WARNING)
+
+    def manager() -> Any:
+        airflow_untyped: Any = listener
+        made = airflow_untyped.ListenerManager()
+        made.add_hookspecs(dagrun)
+        return made
+
+    bare, ours = manager(), manager()
+    ours.add_listener(_listener)
+    path = home / "outbox.db"
+    sqlite_url = f"sqlite:///{path}"
+    Outbox.open(sqlite_url, wait=10.0).close()
+
+    def row(name: str, url: str, run: Any = asking, hook: Any = ours.hook, *, thread_each_time: bool = False) -> None:
+        between = 20 * _BETWEEN_SECONDS if thread_each_time else _BETWEEN_SECONDS
+        with writing_to(url, idle=0.001 if thread_each_time else 0.2):
+            samples(hook, run, 20, between)
+            report(name, *samples(hook, run, calls // 10 if thread_each_time else calls, between))
+
+    print(f"Time of one call on the scheduler's thread, in ms, of {calls} calls a row.  A call that is much longer by")
+    print("the clock than of its own work was interrupted: by the writing thread, or by another process.")
+    print(f"  {'':44} {'median':>7} {'p99':>7} {'max':>7} {'own max':>7}   goal: under {GOAL_MS:.0f} ms")
+    row("no listener at all: Airflow's own share", sqlite_url, hook=bare.hook)
+    row("run without callback", sqlite_url, run=without)
+    row("run with callback, SQLite", sqlite_url)
+    row("the same, its thread started by every call", sqlite_url, thread_each_time=True)
+    with locked(path):
+        row("run with callback, SQLite locked by another", sqlite_url)
+    with mute_server() as url:
+        row("run with callback, PostgreSQL that is mute", url)
+    row("run with callback, PostgreSQL that is down", "postgresql://ringback@127.0.0.1:1/ringback")
+    if postgres:
+        with_postgres(home, row)
+
+
+def with_postgres(home: Path, row: Callable[[str, str], None]) -> None:
+    """Print the row that needs a server."""
+    from demo.local_postgres import LocalPostgres
+    from ringback_notifier.outbox import migrate
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with LocalPostgres(home / "postgres", port) as server:
+        url = server.create("ringback")
+        migrate(url)
+        row("run with callback, PostgreSQL", url)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Which schema a database has, and how it gets this release's.  Alembic is loaded only where there is work for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from ringback_notifier.errors import OutboxError
+from ringback_notifier.outbox._database import Database
+from ringback_notifier.outbox._schema import HEAD, VERSION_TABLE, VERSIONS
+from ringback_notifier.outbox._url import OPTION, Place, parse_url
+
+__all__ = ["ensure_current", "migrate"]
+
+_COMMAND = "ringback outbox migrate"
+_LOCK = 0x72696E676261636B  # "ringback"
+_OF_AIRFLOW = {"dag_run", "task_instance"}
+
+
+def migrate(url: str, *, wait: float = 60.0) -> None:
+    """Create the tables, or bring them to this release's schema; does nothing where there is nothing to do.
+
+    Several processes may do so at once.
+
+    :param url: see :meth:`~ringback_notifier.outbox.Outbox.open`.
+    :param wait: seconds, for each lock and each statement.
+    :raises OutboxError: the database is of a later release, somebody else's, or cannot be used.
+    """
+    database = Database(parse_url(url), wait=wait)
+    try:
+        if not _is_current(database):
+            _upgrade(database)
+    finally:
+        database.close()
+
+
+def ensure_current(database: Database) -> None:
+    """Check that the schema is this release's, and bring a SQLite file to it.
+
+    :raises OutboxError: it is not, and the database is a server's.
+    """
+    if _is_current(database):
+        return
+    if database.place.kind == "postgresql":
+        raise OutboxError(f"outbox {database.place}: its tables are missing or of an older release; run `{_COMMAND}`")
+    _upgrade(database)
+
+
+def _is_current(database: Database) -> bool:
+    if database.place.kind == "sqlite":
+        _create(database.place)
+    with database.reading() as connection:
+        return _has_head(connection, database.place)
+
+
+def _create(place: Place) -> None:
+    from ringback_notifier.outbox._sqlite import create_private
+
+    try:
+        create_private(place.path)
+    except OSError as error:
+        raise OutboxError(
+            f"outbox {place}: cannot be created ({error.strerror}); {OPTION} must name a file that this user may "
+            "create, read and write"
+        ) from error
+
+
+def _has_head(connection: Connection, place: Place) -> bool:
+    tables = set(inspect(connection).get_table_names())
+    version = None
+    if VERSION_TABLE in tables:
+        version = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+    elif tables >= _OF_AIRFLOW or (tables and place.kind == "sqlite"):
+        raise OutboxError(f"outbox {place}: this database is another program's; {OPTION} must name one of its own")
+    if version is not None and version not in VERSIONS:
+        raise OutboxError(
+            f"outbox {place}: its schema {version} is of a later release of airflow-ringback, and this one knows "
+            f"{HEAD}; upgrade airflow-ringback here, or let {OPTION} name another database"
+        )
+    return bool(version == HEAD)
+
+
+def _upgrade(database: Database) -> None:
+    try:
+        # Before the lock is taken: this takes a while.
+        from alembic import command
+        from alembic.config import Config
+    except ModuleNotFoundError as error:
+        raise OutboxError("the outbox's tables are made by Alembic: pip install 'airflow-ringback[airflow]'") from error
+    if database.place.kind == "sqlite":
+        _use_wal(database)
+    config = Config()
+    scripts = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    with database.writing() as connection:
+        if database.place.kind == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if _has_head(connection, database.place):  # another process was faster
+            return
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _use_wal(database: Database) -> None:
+    from ringback_notifier.outbox._failures import translated
+    from ringback_notifier.outbox._sqlite import use_wal
+
+    with translated(database.place):
+        use_wal(database.place.path, wait=database.wait)

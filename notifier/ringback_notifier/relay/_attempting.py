@@ -1,0 +1,138 @@
+"""One attempt of the relay: from a leased event to what is written down about it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from ringback_notifier._allow import redacted
+from ringback_notifier._exchange import Delivery
+from ringback_notifier._policy import Answer, Delivered, GiveUp, NoAnswer, Outcome, decide
+from ringback_notifier.errors import DestinationError, NotAllowedError
+from ringback_notifier.outbox._rows import Attempt, Leased, Settlement
+from ringback_notifier.relay._destinations import ERRORS_KEPT, Destinations
+from ringback_notifier.relay._schedule import Dead, Next, RetryAt, after_attempt
+from ringback_notifier.relay._sender import Sender
+
+__all__ = ["Attempting", "Health", "Landing", "health_of", "settlement_of"]
+
+log = logging.getLogger(__name__)
+
+Health = Literal["up", "down", "unknown"]
+"""What an attempt says of its host."""
+
+_LONGEST_ERROR = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Landing:
+    """What came of a leased event.
+
+    :param settlement: what to write down, or ``None`` if nothing was attempted.
+    :param again_at: when to give it back for, in Unix seconds, if nothing was attempted.
+    """
+
+    row: Leased
+    health: Health = "unknown"
+    settlement: Settlement | None = None
+    again_at: float = 0.0
+
+
+def health_of(outcome: Outcome) -> Health:
+    """Tell whether a host is up: it is if it answers, unless it says itself that it is broken."""
+    return "up" if isinstance(outcome, Answer) and outcome.status < 500 else "down"
+
+
+def settlement_of(row: Leased, outcome: Outcome, *, at: float, now: float, jitter: float) -> Settlement:
+    """Return what to write down after an attempt.
+
+    :param at: when it began, in Unix seconds.
+    :param now: when it ended.
+    :param jitter: from 0 to 1.
+    """
+    then = after_attempt(attempts=row.attempts + 1, decision=decide(outcome), now=now, jitter=jitter)
+    attempt = Attempt(
+        sender="relay",
+        at=at,
+        duration=max(now - at, 0.0),
+        status=outcome.status if isinstance(outcome, Answer) else None,
+        error=None if isinstance(then, Delivered) else then.why[:_LONGEST_ERROR],
+        excerpt=outcome.excerpt if isinstance(outcome, Answer) else "",
+    )
+    _tell(row, then)
+    if isinstance(then, RetryAt):
+        return Settlement(event_id=row.event_id, status="due", due_at=then.at, attempt=attempt)
+    status: Literal["delivered", "gone", "dead"] = (
+        "delivered" if isinstance(then, Delivered) else "gone" if isinstance(then, GiveUp) else "dead"
+    )
+    return Settlement(event_id=row.event_id, status=status, due_at=now, attempt=attempt)
+
+
+class Attempting:
+    """Attempts to deliver leased events, one at a time or many."""
+
+    def __init__(self, *, destinations: Destinations, sender: Sender) -> None:
+        self._destinations = destinations
+        self._sender = sender
+
+    async def attempt(self, row: Leased) -> Landing:
+        """Make one attempt; nothing is raised but a cancellation."""
+        at = time.time()
+        health: Health = "unknown"
+        try:
+            reachable = await self._destinations.get(row.destination)
+        except DestinationError as error:
+            outcome: Outcome = NoAnswer(error=f"destination: {error}")
+        except Exception as error:  # whatever Airflow's secrets back ends fail with; it is not the event's fault
+            log.warning(
+                "ringback relay: destination %r cannot be looked up, so event %s waits: %s: %s",
+                row.destination,
+                row.event_id,
+                type(error).__name__,
+                error,
+            )
+            return Landing(row=row, again_at=time.time() + ERRORS_KEPT)
+        else:
+            try:
+                reachable.destination.check_allowed(row.url)
+            except NotAllowedError as error:
+                log.warning("ringback relay: event %s: %s", row.event_id, error)
+                return Landing(row=row, settlement=_refused(row, str(error), at=at))
+            delivery = Delivery(event_id=row.event_id, url=row.url, body=row.body, destination=reachable.destination)
+            try:
+                outcome = await self._sender.send(delivery, reachable.context)
+                health = health_of(outcome)
+            except Exception as error:  # a defect of ours must not stop the others
+                log.exception("ringback relay: event %s: the attempt broke", row.event_id)
+                outcome = NoAnswer(error=f"internal: {type(error).__name__}")
+        settlement = settlement_of(row, outcome, at=at, now=time.time(), jitter=random.random())  # noqa: S311
+        return Landing(row=row, health=health, settlement=settlement)
+
+
+def _refused(row: Leased, why: str, *, at: float) -> Settlement:
+    attempt = Attempt(sender="relay", at=at, duration=0.0, status=None, error=why[:_LONGEST_ERROR])
+    return Settlement(event_id=row.event_id, status="refused", due_at=at, attempt=attempt)
+
+
+def _tell(row: Leased, then: Next) -> None:
+    if isinstance(then, Delivered):
+        return
+    level = logging.ERROR if isinstance(then, Dead) else logging.INFO
+    if log.isEnabledFor(level):
+        log.log(
+            level,
+            "ringback relay: event %s of run %r of DAG %r is %s by %s: %s",
+            row.event_id,
+            row.run_id,
+            row.dag_id,
+            "given up: it was not taken"
+            if isinstance(then, Dead)
+            else "not wanted any more"
+            if isinstance(then, GiveUp)
+            else "not taken yet",
+            redacted(row.url),
+            then.why,
+        )

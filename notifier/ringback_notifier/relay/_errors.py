@@ -1,0 +1,40 @@
+"""What can go wrong between the relay and Airflow's REST API.
+
+    NotifierError
+    └── RelayApiError             Airflow's API did not give what the relay asked for
+        ├── RunsUnavailable       no answer in time, or one that says "later"
+        ├── RunsDenied            the credentials, or what they may do, do not suffice
+        └── RunsUnreadable        an answer that is none of Airflow's
+
+Messages name the address without credentials and the mend; none carries a token or a password.
+"""
+
+from __future__ import annotations
+
+from ringback_notifier.errors import NotifierError
+
+__all__ = ["RelayApiError", "RunsDenied", "RunsUnavailable", "RunsUnreadable"]
+
+
+class RelayApiError(NotifierError):
+    """Airflow's REST API did not give what the relay asked for."""
+
+    reason = "airflow_api"
+
+
+class RunsUnavailable(RelayApiError):
+    """Airflow's API cannot be reached, is too slow or too busy; later it may not be."""
+
+    reason = "airflow_unavailable"
+
+
+class RunsDenied(RelayApiError):
+    """Airflow refuses the relay's credentials, or they do not allow reading runs."""
+
+    reason = "airflow_denied"
+
+
+class RunsUnreadable(RelayApiError):
+    """Whatever answered, it did not answer as Airflow's REST API does."""
+
+    reason = "airflow_unreadable"

@@ -1,0 +1,43 @@
+"""The relay as a process of its own: ``ringback relay``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ringback_notifier._destination import Destination
+    from ringback_notifier.relay._relay import DrainReport
+
+__all__ = ["run_relay"]
+
+
+def run_relay(for_seconds: float | None = None) -> DrainReport:
+    """Drain until SIGTERM or SIGINT, or for so many seconds, and end what is in flight.
+
+    :raises NotifierError: if it is not set up: no connection ``ringback_airflow``, no outbox.
+    """
+    from ringback_notifier.relay._lookups import look_up_as_a_server
+
+    look_up_as_a_server()
+    return asyncio.run(_drain(for_seconds))
+
+
+async def _drain(for_seconds: float | None) -> DrainReport:
+    from ringback_notifier._context import load_destination
+    from ringback_notifier.relay._lookups import find_connection
+    from ringback_notifier.relay._wiring import opened_relay
+
+    async def connection(conn_id: str) -> Any:
+        return await asyncio.to_thread(find_connection, conn_id)
+
+    async def destination(name: str) -> Destination:
+        return await asyncio.to_thread(load_destination, name)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened_relay("process", connection=connection, destination=destination) as relay:
+        return await relay.drain(for_seconds, stop=stop)

@@ -1,0 +1,30 @@
+"""Saying once that a run asks for a callback in a way that cannot be honoured."""
+
+from __future__ import annotations
+
+import logging
+
+from ringback_notifier.outbox import Outbox
+from ringback_notifier.relay._database import Database
+from ringback_notifier.relay._judging import Refuse
+from ringback_notifier.relay._tally import Tally
+
+__all__ = ["refuse"]
+
+log = logging.getLogger(__name__)
+
+
+async def refuse(refusal: Refuse, *, database: Database, tally: Tally, now: float) -> None:
+    """Keep the refusal in the outbox, and log it unless it was there.
+
+    :raises OutboxError: if it cannot be kept.
+    """
+    event = refusal.event
+    if await database.call(Outbox.refuse, event, refusal.why, now=now):
+        tally.refused += 1
+        log.warning(
+            "ringback relay: run %r of DAG %r asks for a callback that cannot be given: %s",
+            event.run_id,
+            event.dag_id,
+            refusal.why,
+        )

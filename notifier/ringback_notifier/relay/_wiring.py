@@ -1,0 +1,108 @@
+"""A relay as Airflow's configuration and connections describe it; the three shells differ only in how they look up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ringback_notifier import _config
+from ringback_notifier._destination import Destination
+from ringback_notifier.errors import NotifierError
+from ringback_notifier.relay._relay import Relay
+from ringback_notifier.relay._runs import RunsApi
+from ringback_notifier.relay._settings import RelaySettings
+
+if TYPE_CHECKING:
+    from ringback_notifier.outbox import Outbox
+
+__all__ = ["CONNECTION_ID", "opened_relay", "relay_settings", "runs_api"]
+
+CONNECTION_ID = "ringback_airflow"
+"""The Airflow connection with an account that can read DAG runs."""
+
+_LOCK_SECONDS = 10.0
+"""How long a relay waits for a locked outbox; nobody else waits for the relay."""
+
+
+@contextlib.asynccontextmanager
+async def opened_relay(
+    kind: str,
+    *,
+    connection: Callable[[str], Awaitable[Any]],
+    destination: Callable[[str], Awaitable[Destination]],
+) -> AsyncIterator[Relay]:
+    """Give a relay that is ready to drain, and close what it held.
+
+    :param kind: of shell, for the heartbeat: ``dag``, ``trigger`` or ``process``.
+    :param connection: gives an Airflow connection by its id, or ``None``.
+    :param destination: gives a destination by its name.
+    :raises NotifierError: if the connection ``ringback_airflow`` is missing or says too little, or the outbox cannot
+        be opened.
+    """
+    import asyncio
+
+    from ringback_notifier.outbox import Outbox
+
+    runs = runs_api(await connection(CONNECTION_ID))
+    try:
+        outbox: Outbox = await asyncio.to_thread(Outbox.open, _config.outbox_url(), wait=_LOCK_SECONDS)
+        try:
+            yield Relay(
+                outbox=outbox,
+                runs=runs,
+                destinations=destination,
+                site=_config.site(),
+                settings=relay_settings(),
+                kind=kind,
+            )
+        finally:
+            await asyncio.to_thread(outbox.close)
+    finally:
+        await runs.aclose()
+
+
+def relay_settings() -> RelaySettings:
+    """Return what section ``[ringback]`` says."""
+    return RelaySettings(
+        concurrency=_config.relay_concurrency(),
+        host_concurrency=_config.relay_host_concurrency(),
+        attempt_timeout=_config.attempt_timeout(),
+        sweep_interval=_config.sweep_interval(),
+        sweep_overlap=_config.sweep_overlap(),
+        sweep_lookback=_config.sweep_lookback(),
+        grace=_config.callback_grace(),
+        retention=_config.retention(),
+    )
+
+
+def runs_api(connection: Any) -> RunsApi:
+    """Return the reader of Airflow's REST API that an Airflow connection describes.
+
+    Its host is the API server's address, ``https://…``; login and password are of an account that can read DAG runs.
+    A password without a login is a bearer token; with neither, the API server is asked for a token, as the simple
+    auth manager gives it to everybody in its all-admins mode.
+
+    :raises NotifierError: saying what is missing.
+    """
+    if connection is None:
+        raise NotifierError(
+            f"there is no Airflow connection {CONNECTION_ID}. The relay reads DAG runs through Airflow's REST API: add "
+            f"one with `airflow connections add {CONNECTION_ID} --conn-type http --conn-host https://airflow.example "
+            "--conn-login NAME --conn-password …`, of an account that can read DAG runs and nothing else"
+        )
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        raise NotifierError(f"connection {CONNECTION_ID}: host is empty; it must be such as https://airflow.example")
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in ("http", "https") else "https"
+        host = f"{scheme}://{host}"
+    if connection.port:
+        host = f"{host}:{connection.port}"
+    if not host.startswith(("https://", "http://")):
+        raise NotifierError(f"connection {CONNECTION_ID}: host must start with https:// or http://")
+    if connection.login and not connection.password:
+        raise NotifierError(f"connection {CONNECTION_ID}: it has a login but no password")
+    if connection.login:
+        return RunsApi(host, username=connection.login, password=connection.password)
+    return RunsApi(host, token=connection.password or None)

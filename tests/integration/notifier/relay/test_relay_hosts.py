@@ -1,0 +1,104 @@
+"""One host's trouble is not another's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from relay_servers import HANG, Response
+from relay_world import World, drain_until, until
+from test_relay_deliver import dead_port
+
+from ringback_notifier.relay import _breaker, _relay
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_host_that_hangs_does_not_delay_another(world: World) -> None:
+    """Hundreds of older events for a host that hangs do not keep a good host's events waiting."""
+    hanging, good = world.receiver(lambda request: HANG), world.receiver()
+    world.enqueue(*(world.event(hanging.url, number) for number in range(300)), now=time.time() - 60)
+    world.enqueue(*(world.event(good.url, 1_000 + number) for number in range(50)))
+    started = time.monotonic()
+    relay = world.relay(concurrency=20, host_concurrency=5, attempt_timeout=2.4, farewell=0.0)
+    await drain_until(relay, lambda: len(good.requests) == 50)
+    assert time.monotonic() - started < 5
+    assert len(hanging.requests) <= 10
+    assert world.outbox.counts().get("leased", 0) == 0
+
+
+async def test_never_more_than_its_share_is_in_flight_to_a_host(world: World) -> None:
+    """The limit per host holds at every moment, and so does the overall one."""
+    flying = {"a": 0, "b": 0}
+    most = {"a": 0, "b": 0, "both": 0}
+
+    def slow(name: str):  # type: ignore[no-untyped-def]
+        async def script(request: object) -> Response:
+            flying[name] += 1
+            most[name] = max(most[name], flying[name])
+            most["both"] = max(most["both"], flying["a"] + flying["b"])
+            await asyncio.sleep(0.02)
+            flying[name] -= 1
+            return Response()
+
+        return script
+
+    a, b = world.receiver(slow("a")), world.receiver(slow("b"))
+    world.enqueue(*(world.event((a, b)[number % 2].url, number) for number in range(80)))
+    relay = world.relay(concurrency=6, host_concurrency=4)
+    await drain_until(relay, lambda: world.outbox.counts().get("delivered") == 80)
+    assert most["a"] <= 4
+    assert most["b"] <= 4
+    assert most["both"] <= 6
+
+
+async def test_a_dead_host_is_left_alone_after_five_failures(world: World) -> None:
+    """The circuit opens: what is left for that host is given back without an attempt."""
+    world.enqueue(*(world.event(dead_port_once(), number) for number in range(40)))
+    await drain_until(
+        world.relay(host_concurrency=1), lambda: sum(len(world.attempts(number)) for number in range(40)) >= 5
+    )
+    attempts = [len(world.attempts(number)) for number in range(40)]
+    assert sum(attempts) == 5
+    assert world.outbox.counts()["due"] == 40
+
+
+_PORTS: list[str] = []
+
+
+def dead_port_once() -> str:
+    if not _PORTS:
+        _PORTS.append(dead_port())
+    return _PORTS[0]
+
+
+async def test_a_host_that_comes_back_gets_a_probe_and_then_everything(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the cool-down one event goes out alone; when it is taken, the others follow."""
+    monkeypatch.setattr(_relay, "Breaker", lambda: _breaker.Breaker(cool_down=0.5))
+    up = False
+    receiver = world.receiver(lambda request: Response(status=204 if up else 503))
+    world.enqueue(*(world.event(receiver.url, number) for number in range(20)))
+    relay = world.relay(host_concurrency=1)
+    stop = asyncio.Event()
+    draining = asyncio.create_task(relay.drain(30, stop=stop))
+    await until(lambda: len(receiver.requests) >= 6)  # five to open the circuit, and a probe
+    assert receiver.requests[5].at - receiver.requests[4].at > 0.4
+    up = True
+    await until(lambda: world.outbox.counts()["delivered"] >= 14)  # those that did not fail yet
+    stop.set()
+    report = await draining
+    assert report.failed <= 7
+
+
+async def test_events_for_a_host_that_is_down_for_days_are_given_up(world: World) -> None:
+    """When the circuit opens, what is older than the whole schedule is dead."""
+    url = dead_port()
+    world.enqueue(*(world.event(url, number) for number in range(5)))
+    world.enqueue(*(world.event(url, number) for number in range(5, 10)), now=time.time() - 5 * 86_400)
+    relay = world.relay(host_concurrency=1)
+    await drain_until(relay, lambda: world.outbox.counts().get("dead") == 5)
+    assert {world.status(number) for number in range(5, 10)} == {"dead"}
+    assert {world.status(number) for number in range(5)} == {"due"}

@@ -1,0 +1,151 @@
+"""The commands that look after the relay and the outbox, as an operator types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ringback_notifier.outbox import Attempt, Outbox, OutboxEvent
+
+HOUR = 3_600.0
+Ringback = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'outbox.db'}"
+
+
+@pytest.fixture
+def ringback(tmp_path: Path, url: str) -> Ringback:
+    """Run ``ringback …`` on a machine where Airflow is configured and nothing runs."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment |= {
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'none.db'}",
+        "COLUMNS": "200",
+    }
+
+    def run(*arguments: str, outbox_url: str = url) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ringback_cli", *arguments],
+            env={**environment, "AIRFLOW__RINGBACK__OUTBOX_URL": outbox_url},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+def dead_event(number: int, dag_id: str, *, at: float) -> OutboxEvent:
+    return OutboxEvent(
+        event_id=f"msg_{number}",
+        dag_id=dag_id,
+        run_id=f"run_{number}",
+        state="success",
+        destination="default",
+        url="https://portal.example/completions?token=secret",
+        body=b"{}",
+        reported_by="relay",
+        ended_at=at,
+    )
+
+
+def fill(url: str, *events: tuple[int, str, float]) -> None:
+    """Put events into the outbox that were given up so many seconds ago."""
+    outbox = Outbox.open(url, wait=1)
+    now = time.time()
+    for number, dag_id, age in events:
+        event = dead_event(number, dag_id, at=now - age)
+        attempt = Attempt(sender="relay", at=now - age, duration=0.1, status=410, error="gone")
+        outbox.record(event, [attempt], status="gone", due_at=now - age, now=now - age)
+    outbox.close()
+
+
+def statuses(url: str) -> dict[str, str | None]:
+    outbox = Outbox.open(url, wait=1)
+    found = {f"msg_{number}": outbox.status_of(f"msg_{number}") for number in range(1, 5)}
+    outbox.close()
+    return {event_id: status for event_id, status in found.items() if status}
+
+
+def test_one_event_is_sent_again_by_its_id(ringback: Ringback, url: str) -> None:
+    """It becomes due, and no other does."""
+    fill(url, (1, "sales", HOUR), (2, "sales", HOUR))
+    done = ringback("relay", "redeliver", "msg_1")
+    assert (done.returncode, done.stdout) == (0, "1 event is due again; a relay delivers them.\n"), done.stderr
+    assert statuses(url) == {"msg_1": "due", "msg_2": "gone"}
+
+
+def test_a_time_range_is_sent_again(ringback: Ringback, url: str) -> None:
+    """Ages and times say which, and ``--dag`` narrows it."""
+    fill(url, (1, "sales", HOUR), (2, "sales", 5 * HOUR), (3, "other", HOUR), (4, "sales", 0.1 * HOUR))
+    done = ringback("relay", "redeliver", "--since", "2h", "--until", "30m", "--dag", "sales")
+    assert done.stdout == "1 event is due again; a relay delivers them.\n", done.stderr
+    assert statuses(url) == {"msg_1": "due", "msg_2": "gone", "msg_3": "gone", "msg_4": "gone"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name events, or a time range with --since"),
+        (("--since", "yesterday"), "neither a time such as"),
+    ],
+)
+def test_a_selection_that_selects_nothing_is_explained(
+    ringback: Ringback, arguments: tuple[str, ...], said: str
+) -> None:
+    """Everything at once is never meant by leaving something out."""
+    done = ringback("relay", "redeliver", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_nothing_to_send_again_is_told_by_the_exit_code(ringback: Ringback, url: str) -> None:
+    """A script notices that the id was wrong."""
+    assert ringback("outbox", "migrate").returncode == 0
+    done = ringback("relay", "redeliver", "msg_9")
+    assert (done.returncode, done.stdout) == (1, "0 events are due again; a relay delivers them.\n")
+
+
+def test_the_status_shows_relays_and_counts(ringback: Ringback, url: str) -> None:
+    """Relays that are alive, those that are gone, and how many events there are."""
+    fill(url, (1, "sales", HOUR))
+    outbox = Outbox.open(url, wait=1)
+    now = time.time()
+    for name, until in (("a", now + 60), ("b", now - 60)):
+        outbox.take_duty(f"relay/{name}", name, now=now - 120, until=until)
+        outbox.set_duty_value(f"relay/{name}", name, json.dumps({"kind": "dag", "counts": {"delivered": 3, "dead": 0}}))
+    outbox.close()
+    said = json.loads(ringback("relay", "status", "--json").stdout)
+    assert {relay["relay"]: relay["alive"] for relay in said["relays"]} == {"a": True, "b": False}
+    assert {status: count for status, count in said["events"].items() if count} == {"gone": 1}
+    lines = ringback("relay", "status").stdout.splitlines()
+    assert lines[0].split() == ["alive", "dag", "a", "3", "delivered"]
+    assert lines[-1] == "events: 1 gone"
+
+
+def test_a_relay_without_its_connection_says_how_to_make_it(ringback: Ringback) -> None:
+    """It is the first thing that everybody forgets."""
+    done = ringback("relay", "--for", "1")
+    assert done.returncode == 1
+    assert "airflow connections add ringback_airflow" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_outbox_url_that_cannot_be_is_explained(ringback: Ringback) -> None:
+    """The option is named, and no password is shown."""
+    done = ringback("relay", "status", outbox_url="mysql://ringback:s3cret@db.example/outbox")
+    assert done.returncode == 1
+    assert "[ringback] outbox_url" in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout

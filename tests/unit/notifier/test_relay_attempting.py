@@ -1,0 +1,89 @@
+"""What is written down after an attempt, and what it says of the host."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from ringback_notifier._policy import Answer, NoAnswer, Outcome
+from ringback_notifier.outbox._rows import Leased, Settlement
+from ringback_notifier.relay._attempting import health_of, settlement_of
+
+ROW = Leased(
+    event_id="msg_1",
+    dag_id="sales",
+    run_id="ext__1",
+    destination="default",
+    url="https://portal.example/cb?token=hush",
+    host="portal.example:443",
+    body=b"{}",
+    attempts=0,
+    created_at=0.0,
+)
+
+
+def settled(outcome: Outcome, attempts: int = 0) -> Settlement:
+    from dataclasses import replace
+
+    return settlement_of(replace(ROW, attempts=attempts), outcome, at=99.0, now=100.0, jitter=0.5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "due_at"),
+    [
+        (Answer(status=204), "delivered", 100.0),
+        (Answer(status=200), "delivered", 100.0),
+        (Answer(status=410), "gone", 100.0),
+        (Answer(status=302), "due", 105.0),
+        (Answer(status=401), "due", 105.0),
+        (Answer(status=500), "due", 105.0),
+        (Answer(status=429, retry_after=60.0), "due", 160.0),
+        (NoAnswer(error="connect: refused"), "due", 105.0),
+    ],
+)
+def test_an_outcome_becomes_a_settlement(outcome: Outcome, status: str, due_at: float) -> None:
+    """The receiver's answer decides what becomes of the event, and when."""
+    settlement = settled(outcome)
+    assert (settlement.status, settlement.due_at) == (status, due_at)
+
+
+def test_the_attempt_is_kept_with_what_was_answered() -> None:
+    """Status, reason, excerpt and duration can be looked up later."""
+    attempt = settled(Answer(status=401, excerpt="bad signature")).attempt
+    assert attempt is not None
+    assert (attempt.sender, attempt.at, attempt.duration, attempt.status) == ("relay", 99.0, 1.0, 401)
+    assert (attempt.error, attempt.excerpt) == ("status 401: bad signature", "bad signature")
+
+
+def test_a_delivery_has_no_error() -> None:
+    """What went well is not explained."""
+    attempt = settled(Answer(status=202)).attempt
+    assert attempt is not None
+    assert attempt.error is None
+
+
+def test_the_tenth_failure_is_dead_and_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names event, run, DAG and the address without its query."""
+    with caplog.at_level(logging.ERROR):
+        assert settled(Answer(status=500), attempts=9).status == "dead"
+    (record,) = caplog.records
+    for part in ("msg_1", "sales", "ext__1", "https://portal.example/cb?…", "status 500"):
+        assert part in record.getMessage()
+    assert "hush" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "health"),
+    [
+        (Answer(status=204), "up"),
+        (Answer(status=404), "up"),
+        (Answer(status=429), "up"),
+        (Answer(status=500), "down"),
+        (Answer(status=503), "down"),
+        (NoAnswer(error="timeout: x"), "down"),
+    ],
+)
+def test_a_host_is_up_if_it_answers_sensibly(outcome: Outcome, health: str) -> None:
+    """A host that refuses an event is alive; one that is silent or broken is not."""
+    assert health_of(outcome) == health

@@ -1,0 +1,123 @@
+"""What the relay asks Airflow's REST API, and how it reads the answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from msgspec import UNSET
+
+from ringback_notifier.relay._errors import RunsUnreadable
+from ringback_notifier.relay._requests import (
+    LONGEST_PATH,
+    batches,
+    changed_path,
+    read_page,
+    read_run,
+    run_path,
+    server_time,
+)
+
+RUN = {"dag_run_id": "r", "dag_id": "d", "state": "success", "conf": {"callback_url": "https://a/"}, "unknown": [1]}
+
+
+def query_of(path: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(path).query, keep_blank_values=True)
+
+
+def test_one_request_asks_for_many_runs() -> None:
+    """All run ids and all DAG ids go into one pattern each."""
+    keys = [("sales", "manual__2026-07-02T00:00:00+00:00"), ("stock", "ext__1"), ("stock", "ext__2")]
+    ((path, wanted),) = batches(keys, since=0.5)
+    assert urlsplit(path).path == "/api/v2/dags/~/dagRuns"
+    assert query_of(path)["run_id_pattern"] == ["manual__2026-07-02T00:00:00+00:00|ext__1|ext__2"]
+    assert query_of(path)["dag_id_pattern"] == ["sales|stock"]
+    assert query_of(path)["updated_at_gte"] == ["1970-01-01T00:00:00.500000Z"]
+    assert wanted == tuple(keys)
+
+
+def test_the_same_run_id_in_many_dags_is_asked_for_once() -> None:
+    """A scheduled run's id is the same in every DAG of the hour."""
+    ((path, wanted),) = batches([(f"dag{number}", "scheduled__1") for number in range(20)], since=0.5)
+    assert query_of(path)["run_id_pattern"] == ["scheduled__1"]
+    assert len(wanted) == 20
+
+
+def test_long_ids_make_several_requests() -> None:
+    """No path is longer than what a proxy takes, and no run is forgotten."""
+    keys = [("d", f"{number}" * 250) for number in range(10, 60)]
+    made = list(batches(keys, since=0.5))
+    assert len(made) > 1
+    assert all(len(path) <= LONGEST_PATH for path, _ in made)
+    assert [key for _, wanted in made for key in wanted] == keys
+
+
+def test_nothing_is_asked_for_nothing() -> None:
+    """Without runs there is no request."""
+    assert list(batches([], since=0.5)) == []
+
+
+def test_a_run_is_asked_for_by_its_escaped_name() -> None:
+    """Slashes and plus signs in ids stay in their segment."""
+    assert run_path(("a/b", "m__2026+00:00")) == "/api/v2/dags/a%2Fb/dagRuns/m__2026%2B00%3A00"
+
+
+def test_a_sweep_asks_for_ended_runs_that_mention_a_callback() -> None:
+    """One opening quote matches both spellings of the request; times are UTC to the microsecond."""
+    query = query_of(changed_path(since=0.25, until=3_600.0, cursor=""))
+    assert query["conf_contains"] == ['"callback']
+    assert query["state"] == ["success", "failed"]
+    assert query["updated_at_gte"] == ["1970-01-01T00:00:00.250000Z"]
+    assert query["updated_at_lte"] == ["1970-01-01T01:00:00.000000Z"]
+    assert query["order_by"] == ["updated_at"]
+    assert query["cursor"] == [""]
+    assert "offset" not in query
+
+
+def test_a_sweep_can_page_by_offset() -> None:
+    """An Airflow that knows no cursors is paged by offset."""
+    query = query_of(changed_path(since=0.0, until=1.0, cursor=None, offset=90))
+    assert query["offset"] == ["90"]
+    assert "cursor" not in query
+
+
+def test_a_page_is_read() -> None:
+    """What the relay does not need is not looked at."""
+    page = read_page(json.dumps({"dag_runs": [RUN], "total_entries": 1, "next_cursor": None, "more": 1}).encode())
+    assert page.dag_runs[0].key == ("d", "r")
+    assert page.dag_runs[0].conf == {"callback_url": "https://a/"}
+    assert page.next_cursor is None
+
+
+def test_a_page_of_an_older_airflow_has_no_cursor() -> None:
+    """A missing cursor is told apart from the last one."""
+    assert read_page(json.dumps({"dag_runs": [], "total_entries": 0}).encode()).next_cursor is UNSET
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b"\xff", b'{"dag_runs": [{"dag_id": 1}]}'])
+def test_what_is_no_page_is_an_error_that_asks_for_the_base_url(body: bytes) -> None:
+    """Whatever else answers at a wrong address is not taken for an empty list."""
+    with pytest.raises(RunsUnreadable, match="is the base URL right"):
+        read_page(body)
+
+
+def test_a_time_without_zone_is_an_error() -> None:
+    """A naive start_date would give another event id in another time zone."""
+    with pytest.raises(RunsUnreadable):
+        read_run(json.dumps({**RUN, "start_date": "2026-07-02T00:00:00"}).encode())
+
+
+def test_the_servers_clock_is_its_date_header() -> None:
+    """The header is read as Unix seconds."""
+    expected = datetime(2026, 7, 2, 0, 3, 11, tzinfo=timezone.utc).timestamp()
+    assert server_time({"date": "Thu, 02 Jul 2026 00:03:11 GMT"}) == expected
+    assert server_time({"date": "Thu, 02 Jul 2026 00:03:11 -0000"}) == expected
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "soon"}, {"date": ""}])
+def test_an_answer_without_a_date_is_an_error(headers: dict[str, str]) -> None:
+    """Without the server's clock no watermark can be trusted."""
+    with pytest.raises(RunsUnreadable, match="Date"):
+        server_time(headers)
