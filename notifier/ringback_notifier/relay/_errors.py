@@ -5,6 +5,7 @@
         ├── RunsUnavailable       no answer in time, or one that says "later"
         ├── RunsDenied            the credentials, or what they may do, do not suffice
         └── RunsUnreadable        an answer that is none of Airflow's
+            └── RunsTooLarge      an answer of more bytes than the relay reads
 
 Messages name the address without credentials and the mend; none carries a token or a password.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from ringback_notifier.errors import NotifierError
 
-__all__ = ["RelayApiError", "RunsDenied", "RunsUnavailable", "RunsUnreadable"]
+__all__ = ["RelayApiError", "RunsDenied", "RunsTooLarge", "RunsUnavailable", "RunsUnreadable"]
 
 
 class RelayApiError(NotifierError):
@@ -38,3 +39,9 @@ class RunsUnreadable(RelayApiError):
     """Whatever answered, it did not answer as Airflow's REST API does."""
 
     reason = "airflow_unreadable"
+
+
+class RunsTooLarge(RunsUnreadable):
+    """An answer of more bytes than the relay reads: somebody put a book into a run's conf."""
+
+    reason = "airflow_too_large"

@@ -11,6 +11,7 @@ Checked against Airflow 3.3.2 (airflow/api_fastapi/core_api/routes/public/dag_ru
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -22,7 +23,9 @@ import msgspec
 from ringback_notifier.relay._errors import RunsUnreadable
 from ringback_notifier.relay._run import Page, Run, RunKey
 
-__all__ = ["PAGE", "batches", "changed_path", "read_page", "read_run", "run_path", "server_time"]
+__all__ = ["PAGE", "batches", "changed_path", "read_page", "read_run", "readable", "run_path", "server_time"]
+
+log = logging.getLogger(__name__)
 
 PAGE = 100
 LONGEST_PATH = 6_000
@@ -55,7 +58,9 @@ def batches(keys: Iterable[RunKey], *, since: float) -> Iterator[tuple[str, tupl
         yield _batch_path(batch, since), tuple(batch)
 
 
-def changed_path(*, since: float, until: float, cursor: str | None, offset: int | None = None) -> str:
+def changed_path(
+    *, since: float, until: float, cursor: str | None, offset: int | None = None, limit: int = PAGE
+) -> str:
     """Return the path of a page of ended runs that may ask for a callback.
 
     :param since: Unix seconds; runs that changed at or after it.
@@ -69,7 +74,7 @@ def changed_path(*, since: float, until: float, cursor: str | None, offset: int 
         ("state", "success"),
         ("state", "failed"),
         ("order_by", "updated_at"),
-        ("limit", str(PAGE)),
+        ("limit", str(limit)),
         ("cursor", cursor) if cursor is not None else ("offset", str(offset or 0)),
     ]
     return f"{_ALL}?{urlencode(query)}"
@@ -81,6 +86,17 @@ def read_page(body: bytes) -> Page:
     :raises RunsUnreadable: if it is none.
     """
     return _read(_PAGE_DECODER, body)
+
+
+def readable(page: Page) -> tuple[Run, ...]:
+    """Return the runs of a page that can be read, and log the others: one of them must not hide the rest."""
+    runs: list[Run] = []
+    for raw in page.dag_runs:
+        try:
+            runs.append(_RUN_DECODER.decode(raw))
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            log.error("ringback relay: Airflow shows a run that cannot be read, and so is not reported: %s", error)
+    return tuple(runs)
 
 
 def read_run(body: bytes) -> Run:

@@ -39,12 +39,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of runs.
+    """A page of runs, each still as it came: one that cannot be read must not hide the others.
 
     :param next_cursor: where the next page starts, ``None`` on the last, unset where Airflow (< 3.3) knows no cursors.
     :param total_entries: how many runs there are on all pages, where that is known.
     """
 
-    dag_runs: tuple[Run, ...]
+    dag_runs: tuple[msgspec.Raw, ...]
     next_cursor: str | UnsetType | None = UNSET
     total_entries: int | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,12 +16,23 @@ from msgspec import UNSET
 
 from ringback_notifier._allow import redacted
 from ringback_notifier._version import VERSION
-from ringback_notifier.relay._errors import RelayApiError, RunsDenied, RunsUnavailable, RunsUnreadable
-from ringback_notifier.relay._requests import PAGE, batches, changed_path, read_page, read_run, run_path, server_time
+from ringback_notifier.relay._errors import RelayApiError, RunsDenied, RunsTooLarge, RunsUnavailable, RunsUnreadable
+from ringback_notifier.relay._requests import (
+    PAGE,
+    batches,
+    changed_path,
+    read_page,
+    read_run,
+    readable,
+    run_path,
+    server_time,
+)
 from ringback_notifier.relay._run import Page, Run, RunKey
 from ringback_notifier.relay._token import lifetime, read_token
 
 __all__ = ["Changed", "Found", "RunsApi"]
+
+log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 10_000_000
 _AT_ONCE = 8
@@ -119,10 +131,11 @@ class RunsApi:
         found = Found()
         for path, wanted in batches(dict.fromkeys(keys), since=since):
             if self._batching:
-                page = await self._page(path)
-                self._batching = _understood(page, wanted)
-                # What was asked for by pattern is found by chance, too: the same run id in another DAG.
-                found.runs.update((run.key, run) for run in page.dag_runs if run.key in wanted)
+                with contextlib.suppress(RunsTooLarge):
+                    runs = readable(await self._page(path))
+                    self._batching = _understood(runs, wanted)
+                    # What was asked for by pattern is found by chance, too: the same run id in another DAG.
+                    found.runs.update((run.key, run) for run in runs if run.key in wanted)
             missing = [key for key in wanted if key not in found.runs]
             for start in range(0, len(missing), _AT_ONCE):
                 await asyncio.gather(*(self._find_one(key, found) for key in missing[start : start + _AT_ONCE]))
@@ -141,17 +154,24 @@ class RunsApi:
         offset = 0
         while True:
             path = changed_path(since=since, until=until, cursor=cursor, offset=offset)
-            answer = await self._get(path)
-            if answer.status != httpx.codes.OK:
-                raise self._unexpected(path, answer)
-            with self._naming(path):
-                page = read_page(answer.body)
-                at = server_time(answer.headers)
-            yield Changed(runs=page.dag_runs, at=at)
+            try:
+                page, at = await self._changed_page(path)
+            except RunsTooLarge as error:
+                log.error("ringback relay: %s; its runs are read one by one, without those that are too large", error)
+                for place in range(offset, offset + PAGE):
+                    path = changed_path(since=since, until=until, cursor=None, offset=place, limit=1)
+                    with contextlib.suppress(RunsTooLarge):
+                        page, at = await self._changed_page(path)
+                        yield Changed(runs=readable(page), at=at)
+                        if not page.dag_runs:
+                            return
+                cursor, offset = None, offset + PAGE - _OVERLAP
+                continue
+            yield Changed(runs=readable(page), at=at)
             if page.next_cursor is not UNSET and cursor is not None:
                 if not page.next_cursor:
                     return
-                cursor = page.next_cursor
+                cursor, offset = page.next_cursor, offset + PAGE
             else:
                 if len(page.dag_runs) < PAGE:
                     return
@@ -165,11 +185,15 @@ class RunsApi:
             await client.aclose()
 
     async def _page(self, path: str) -> Page:
+        return (await self._changed_page(path))[0]
+
+    async def _changed_page(self, path: str) -> tuple[Page, float]:
+        """Return a page and when the server answered."""
         answer = await self._get(path)
         if answer.status != httpx.codes.OK:
             raise self._unexpected(path, answer)
         with self._naming(path):
-            return read_page(answer.body)
+            return read_page(answer.body), server_time(answer.headers)
 
     async def _find_one(self, key: RunKey, found: Found) -> None:
         path = run_path(key)
@@ -181,7 +205,8 @@ class RunsApi:
                 with self._naming(path):
                     found.runs[key] = read_run(answer.body)
             else:
-                raise self._unexpected(path, answer)
+                # Even a 500 may be of this run alone.
+                found.failed[key] = self._unexpected(path, answer)
         except RunsUnavailable:
             raise
         except RelayApiError as error:
@@ -236,7 +261,7 @@ class RunsApi:
                     async for chunk in response.aiter_raw():
                         body += chunk
                         if len(body) > MAX_ANSWER_BYTES:
-                            raise RunsUnreadable(f"{where}: an answer of more than {MAX_ANSWER_BYTES} bytes")
+                            raise RunsTooLarge(f"{where}: an answer of more than {MAX_ANSWER_BYTES} bytes")
                     return _Answer(response.status_code, response.headers, bytes(body))
         except TimeoutError:
             raise RunsUnavailable(f"{where}: no answer within {self._timeout:g} s") from None
@@ -275,7 +300,7 @@ class RunsApi:
         return RunsUnreadable(f"{where}{': ' + said if said else ''}; is the base URL right?")
 
 
-def _understood(page: Page, wanted: Iterable[RunKey]) -> bool:
+def _understood(runs: Sequence[Run], wanted: Iterable[RunKey]) -> bool:
     """Tell whether Airflow filtered by run id: one that does not know the filter (< 3.1) answers with any runs."""
     run_ids = [run_id.lower() for _, run_id in wanted]
-    return not page.dag_runs or any(run_id in run.run_id.lower() for run in page.dag_runs for run_id in run_ids)
+    return not runs or any(run_id in run.run_id.lower() for run in runs for run_id in run_ids)

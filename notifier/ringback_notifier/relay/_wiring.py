@@ -64,14 +64,16 @@ async def opened_relay(
 
 def relay_settings() -> RelaySettings:
     """Return what section ``[ringback]`` says."""
+    grace, attempt_timeout = _config.callback_grace(), _config.attempt_timeout()
     return RelaySettings(
         concurrency=_config.relay_concurrency(),
         host_concurrency=_config.relay_host_concurrency(),
-        attempt_timeout=_config.attempt_timeout(),
+        attempt_timeout=attempt_timeout,
+        lease=max(60.0, 3 * attempt_timeout),
         sweep_interval=_config.sweep_interval(),
-        sweep_overlap=_config.sweep_overlap(),
+        sweep_overlap=max(_config.sweep_overlap(), 2 * grace),
         sweep_lookback=_config.sweep_lookback(),
-        grace=_config.callback_grace(),
+        grace=grace,
         retention=_config.retention(),
     )
 

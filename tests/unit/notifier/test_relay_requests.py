@@ -16,6 +16,7 @@ from ringback_notifier.relay._requests import (
     changed_path,
     read_page,
     read_run,
+    readable,
     run_path,
     server_time,
 )
@@ -86,9 +87,16 @@ def test_a_sweep_can_page_by_offset() -> None:
 def test_a_page_is_read() -> None:
     """What the relay does not need is not looked at."""
     page = read_page(json.dumps({"dag_runs": [RUN], "total_entries": 1, "next_cursor": None, "more": 1}).encode())
-    assert page.dag_runs[0].key == ("d", "r")
-    assert page.dag_runs[0].conf == {"callback_url": "https://a/"}
+    (run,) = readable(page)
+    assert (run.key, run.conf) == (("d", "r"), {"callback_url": "https://a/"})
     assert page.next_cursor is None
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may trigger a DAG must not be able to stop the sweep; the log says what is wrong."""
+    page = read_page(json.dumps({"dag_runs": [{**RUN, "end_date": "soon"}, RUN]}).encode())
+    assert [run.key for run in readable(page)] == [("d", "r")]
+    assert "$.end_date" in caplog.text
 
 
 def test_a_page_of_an_older_airflow_has_no_cursor() -> None:
@@ -96,7 +104,7 @@ def test_a_page_of_an_older_airflow_has_no_cursor() -> None:
     assert read_page(json.dumps({"dag_runs": [], "total_entries": 0}).encode()).next_cursor is UNSET
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b"\xff", b'{"dag_runs": [{"dag_id": 1}]}'])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[]", b"\xff", b'{"dag_runs": 1}'])
 def test_what_is_no_page_is_an_error_that_asks_for_the_base_url(body: bytes) -> None:
     """Whatever else answers at a wrong address is not taken for an empty list."""
     with pytest.raises(RunsUnreadable, match="is the base URL right"):

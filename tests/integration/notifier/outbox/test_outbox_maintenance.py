@@ -27,7 +27,7 @@ def test_a_redelivered_event_has_all_the_time_of_a_new_one(outbox: Outbox) -> No
 
 
 def test_delivered_events_are_sent_again_only_by_name_or_time(outbox: Outbox) -> None:
-    """Who redelivers in bulk does not ring everybody again; a receiver that lost its data is rung again from then on."""
+    """Who redelivers in bulk does not ring everybody again; a receiver that lost its data is, from then on."""
     for number, status in enumerate(("dead", "gone", "refused", "delivered"), start=1):
         settled(outbox, number, status)
     assert outbox.redeliver(now=NOW) == 3

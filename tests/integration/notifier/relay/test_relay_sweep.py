@@ -72,6 +72,17 @@ async def test_all_pages_are_read(world: World, cursors: bool) -> None:
     assert len(set(receiver.ids)) == len(receiver.ids) == 250
 
 
+async def test_a_run_that_is_too_large_does_not_hide_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may trigger a DAG with a book as its conf does not keep others from being rung back."""
+    monkeypatch.setattr("ringback_notifier.relay._runs.MAX_ANSWER_BYTES", 200_000)
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(130)]
+    airflow.runs[50].conf = {"callback": {"url": receiver.url}, "book": "x" * 300_000}
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 129, seconds=30)
+    assert watermark(world) is not None
+    assert true_id(airflow.runs[50], receiver.url) not in receiver.ids
+
+
 async def test_what_is_known_is_not_sent_again(world: World) -> None:
     """An ending that its own task delivered is left alone, sweep after sweep."""
     receiver, airflow = world.receiver(), world.airflow()
