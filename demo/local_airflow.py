@@ -1,4 +1,4 @@
-"""A real Airflow in a temporary home: scheduler, DAG processor, API server, triggerer, on SQLite."""
+"""A real Airflow in a temporary home: scheduler, DAG processor, API server, triggerer, on SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -35,20 +35,33 @@ def free_port() -> int:
 
 
 class LocalAirflow:
-    """Start and stop Airflow's components.
+    """Start, stop and kill Airflow's components.
 
     :param home: an empty folder; becomes ``AIRFLOW_HOME``.
     :param dags: the DAG folder.
     :param settings: further environment, such as ``AIRFLOW_CONN_…``.
+    :param database: ``postgresql://…`` of an empty database; else Airflow keeps a SQLite file in its home.
+    :param component_settings: by component, what it alone has in its environment.
     """
 
-    def __init__(self, home: Path, dags: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        database: str | None = None,
+        component_settings: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self.home = home
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.username = "admin"
         self.password = secrets.token_urlsafe(12)
+        readers_password = secrets.token_urlsafe(12)
+        self._reader = {"conn_type": "http", "host": self.url, "login": "reader", "password": readers_password}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._component_settings = dict(component_settings or {})
         passwords = home / "passwords.json"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
@@ -62,29 +75,25 @@ class LocalAirflow:
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin,reader:viewer",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(32),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
-            # Several processes write to one SQLite file; five seconds, the default, are not enough on a busy machine.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "ringback_demo_sqlite.PATIENT",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "ringback_demo_sqlite.PATIENT",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-            "AIRFLOW__TRIGGERER__DEFAULT_CAPACITY": "10",
+            "AIRFLOW__TRIGGERER__CAPACITY": "10",
+            **(_patient_sqlite(home) if database is None else _postgresql(database)),
             **(settings or {}),
         }
-        config = home / "config"  # which Airflow puts on its import path
-        config.mkdir()
-        (config / "ringback_demo_sqlite.py").write_text('PATIENT = {"timeout": 60}\n', encoding="utf-8")
-        passwords.write_text(json.dumps({self.username: self.password}), encoding="utf-8")
+        accounts = {self.username: self.password, "reader": readers_password}
+        passwords.write_text(json.dumps(accounts), encoding="utf-8")
 
     def __enter__(self) -> LocalAirflow:
         return self
@@ -110,7 +119,7 @@ class LocalAirflow:
         say("waiting for the API server")
         self._wait_until(self._api_answers, deadline, "the API server did not answer")
         say("waiting for the DAG processor")
-        self._wait_until(self._dags_parsed, deadline, "no DAG was parsed")
+        self._wait_until(self._dags_parsed, deadline, "not every DAG was parsed")
 
     def run(self, *arguments: str) -> str:
         """Run ``airflow …`` in this home to its end and return what it printed.
@@ -130,18 +139,38 @@ class LocalAirflow:
             raise AirflowDied(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-4000:]}")
         return done.stdout
 
-    def start_component(self, component: str) -> None:
-        """Start one component in a process group of its own."""
+    def start_component(self, component: str, settings: Mapping[str, str] | None = None) -> None:
+        """Start one component in a session of its own, also one that was stopped or killed.
+
+        :param settings: what this component alone has in its environment, from now on; else as before.
+        """
+        assert not self.alive(component), f"{component} is running"
+        if settings is not None:
+            self._component_settings[component] = settings
         with self.log_of(component).open("ab") as log:
             self._processes[component] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", component],
-                env=self.environment,
+                env={**self.environment, **self._component_settings.get(component, {})},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def stop_component(self, component: str) -> None:
+        """Ask one component to end and wait until it and whatever it started are gone."""
+        self._stop([self._processes.pop(component)])
+
+    def kill_component(self, component: str) -> None:
+        """``kill -9`` one component and whatever it started, all at once."""
+        process = self._processes.pop(component)
+        _kill_session(process)
+
+    def alive(self, component: str) -> bool:
+        """Say whether a component was started and still runs."""
+        process = self._processes.get(component)
+        return process is not None and process.poll() is None
 
     def process_id(self, component: str) -> int:
         """Return the process id of a running component."""
@@ -153,23 +182,29 @@ class LocalAirflow:
 
     def stop(self) -> None:
         """Stop every component and whatever it started; nothing is left running."""
-        for process in self._processes.values():
+        self._stop(list(self._processes.values()))
+        self._processes.clear()
+
+    def _stop(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+        for process in processes:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
-        for process in self._processes.values():
+        for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0.1))
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
-        self._processes.clear()
+            _kill_session(process)
+
+    def reader(self) -> dict[str, str]:
+        """Return an Airflow connection, such as ``ringback_airflow``, of an account that may only look."""
+        return dict(self._reader)
 
     def api(self) -> httpx.Client:
         """Return an HTTP client of the REST API, signed in."""
         credentials = {"username": self.username, "password": self.password}
-        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=30, trust_env=False)
+        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=60, trust_env=False)
         answer.raise_for_status()
         headers = {"authorization": f"Bearer {answer.json()['access_token']}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
     def _api_answers(self) -> bool:
         try:
@@ -180,9 +215,12 @@ class LocalAirflow:
     def _dags_parsed(self) -> bool:
         folder = Path(self.environment["AIRFLOW__CORE__DAGS_FOLDER"])
         files = {path.name for path in folder.glob("*.py")}
-        with self.api() as api:
-            dags = api.get("/api/v2/dags", params={"limit": 100}).json()["dags"]
-            broken = api.get("/api/v2/importErrors").json()["import_errors"]
+        try:
+            with self.api() as api:
+                dags = api.get("/api/v2/dags", params={"limit": 100}).json()["dags"]
+                broken = api.get("/api/v2/importErrors").json()["import_errors"]
+        except httpx.TransportError:  # a busy machine
+            return False
         if broken:
             raise AirflowDied(f"{broken[0]['filename']} cannot be imported:\n{broken[0]['stack_trace']}")
         return {Path(dag["fileloc"]).name for dag in dags} >= files
@@ -201,9 +239,36 @@ class LocalAirflow:
         return self.log_of(component).read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
+def _patient_sqlite(home: Path) -> dict[str, str]:
+    """Let writers wait: several processes write to one file, and on a busy machine the usual five seconds are short."""
+    config = home / "config"  # which Airflow puts on its import path
+    config.mkdir()
+    (config / "ringback_demo_sqlite.py").write_text('PATIENT = {"timeout": 60}\n', encoding="utf-8")
+    return {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "ringback_demo_sqlite.PATIENT",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": "ringback_demo_sqlite.PATIENT",
+    }
+
+
+def _postgresql(database: str) -> dict[str, str]:
+    """Use psycopg 3 both ways; left alone, Airflow would want psycopg2 and asyncpg."""
+    url = database.replace("postgresql://", "postgresql+psycopg://", 1)
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}
+
+
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    """``kill -9`` a session's leader and its members: a task has a process group of its own, but no session."""
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+    for member in Path("/proc").glob("[0-9]*"):  # on a system without it, the group must do
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(member.name)) == process.pid:
+                os.kill(int(member.name), signal.SIGKILL)
 
 
 @contextlib.contextmanager

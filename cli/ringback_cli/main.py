@@ -21,6 +21,7 @@ def main() -> None:
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode="rich",
+        pretty_exceptions_show_locals=False,  # they may hold a password
     )
 
     @app.callback()

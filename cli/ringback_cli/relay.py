@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,10 +45,7 @@ def run(
     with errors_shown():
         from ringback_notifier.relay import run_relay
 
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        logging.getLogger("ringback_notifier").setLevel(logging.DEBUG if verbose else logging.INFO)
-        for noisy in ("httpx", "httpcore", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        _log_to_the_terminal(logging.DEBUG if verbose else logging.INFO)
         report = run_relay(drain_for)
         typer.echo(", ".join(f"{name} {value}" for name, value in asdict(report).items()))
 
@@ -126,13 +124,29 @@ def redeliver(
         raise typer.Exit(1)
 
 
+def _log_to_the_terminal(level: int) -> None:
+    """Show what the relay logs; by a handler of its own, for Airflow sets up the root's as it sees fit."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("ringback_notifier")
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+
+
 @contextmanager
 def opened_outbox() -> Iterator[Outbox]:
-    """Open the outbox that Airflow's configuration names."""
+    """Open the outbox that Airflow's configuration names, but make none: it would belong to whoever looks first."""
     from ringback_notifier import _config
+    from ringback_notifier.errors import OutboxError
     from ringback_notifier.outbox import Outbox
 
-    outbox = Outbox.open(_config.outbox_url(), wait=10.0)
+    url = _config.outbox_url()
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise OutboxError(
+            f"there is no outbox {url} yet; is this the machine, and the AIRFLOW_HOME, of Airflow's components?"
+        )
+    outbox = Outbox.open(url, wait=10.0)
     try:
         yield outbox
     finally:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "airflow_conf",
     "airflow_exceptions",
+    "async_connection",
     "base_hook",
     "retry_settings",
     "task_instances_in_callback",
@@ -34,6 +35,17 @@ def airflow_exceptions() -> Any:
     if not hasattr(module, "AirflowFailException"):  # Task SDK < 1.2
         return importlib.import_module("airflow.exceptions")
     return module
+
+
+async def async_connection(conn_id: str) -> Any:
+    """Return an Airflow connection without blocking the event loop: in a thread before SDK 1.1."""
+    from airflow.sdk import Connection
+
+    if hasattr(Connection, "async_get"):
+        return await Connection.async_get(conn_id)
+    import asyncio
+
+    return await asyncio.to_thread(Connection.get, conn_id)
 
 
 def base_hook() -> Any:

@@ -1,13 +1,18 @@
-"""The options of section ``[ringback]`` in airflow.cfg, one typed function each."""
+"""The options of section ``[ringback]`` in airflow.cfg, one typed function each.
+
+Every one raises :class:`~ringback_notifier.errors.NotifierError`, naming the option, where it cannot be read.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringback_notifier._compat import airflow_conf
+from ringback_notifier.errors import NotifierError, OutboxError
 
 if TYPE_CHECKING:
     from ringback_notifier._report import Site
@@ -44,10 +49,9 @@ def site() -> Site:
     """Return this deployment's names: ``[ringback] source``, by default ``[api] base_url``, and the latter."""
     from ringback_notifier._report import Site
 
-    conf = airflow_conf()
-    configured = conf.get("api", "base_url", fallback=None)
+    configured = airflow_conf().get("api", "base_url", fallback=None)
     base_url = (configured or "http://localhost:8080").rstrip("/")
-    source = conf.get(_SECTION, "source", fallback=None)
+    source = _text("source")
     if not source and not configured:
         log.warning(
             "ringback: neither [ringback] source nor [api] base_url is set, so events come from %s; set one of them, "
@@ -59,7 +63,7 @@ def site() -> Site:
 
 def attempt_timeout() -> float:
     """Return ``[ringback] attempt_timeout``: seconds for one delivery attempt, 10 by default, at most 30."""
-    return _seconds("attempt_timeout", default=10.0, highest=30.0)
+    return _number("attempt_timeout", default=10.0, highest=30.0)
 
 
 def callback_budget() -> float:
@@ -67,7 +71,7 @@ def callback_budget() -> float:
 
     At most what :func:`callbacks_window` allows for all of a file.
     """
-    return _seconds("callback_budget", default=10.0, highest=_SHARE * callbacks_window())
+    return _number("callback_budget", default=10.0, highest=_SHARE * callbacks_window())
 
 
 def callbacks_budget() -> float:
@@ -81,16 +85,18 @@ def callbacks_window() -> float:
 
 
 def outbox_url() -> str:
-    """Return ``[ringback] outbox_url``: an SQLite file in Airflow's home by default.  It may hold a password."""
-    default = "sqlite:///{AIRFLOW_HOME}/ringback/outbox.db"
+    """Return ``[ringback] outbox_url``: an SQLite file in Airflow's home by default.  It may hold a password.
+
+    :raises OutboxError: if it cannot be read.
+    """
     # A default in the provider's description comes as it is written there.
-    url: str = airflow_conf().get(_SECTION, "outbox_url", fallback=default) or default
+    url = _text("outbox_url", error=OutboxError) or "sqlite:///{AIRFLOW_HOME}/ringback/outbox.db"
     return url.replace("{AIRFLOW_HOME}", str(_airflow_home()))
 
 
 def listener_enabled() -> bool:
     """Return ``[ringback] listener``: whether the plugin registers its listener, true by default."""
-    return bool(airflow_conf().getboolean(_SECTION, "listener", fallback=True))
+    return _switch("listener", default=True)
 
 
 def callback_grace() -> float:
@@ -98,7 +104,7 @@ def callback_grace() -> float:
 
     The callback knows the result and the failed tasks, which the relay does not.  At most 60; zero is not to wait.
     """
-    return _seconds("callback_grace", default=10.0, lowest=0.0, highest=60.0)
+    return _number("callback_grace", default=10.0, lowest=0.0, highest=60.0)
 
 
 def retention() -> float:
@@ -106,13 +112,12 @@ def retention() -> float:
 
     At least one day: the sweep knows by them what it has reported already.
     """
-    days: float = airflow_conf().getfloat(_SECTION, "retention_days", fallback=14.0)
-    return min(max(days, 1.0), 3_650.0) * _DAY
+    return _number("retention_days", default=14.0, lowest=1.0, highest=3_650.0) * _DAY
 
 
 def sweep_interval() -> float:
     """Return ``[ringback] sweep_interval``: seconds between two sweeps of Airflow's runs, 15 by default."""
-    return _seconds("sweep_interval", default=15.0, lowest=1.0, highest=_HOUR)
+    return _number("sweep_interval", default=15.0, lowest=1.0, highest=_HOUR)
 
 
 def sweep_overlap() -> float:
@@ -120,12 +125,12 @@ def sweep_overlap() -> float:
 
     Airflow sets a run's time of change up to some ten seconds before others can see the run.
     """
-    return _seconds("sweep_overlap", default=180.0, lowest=30.0, highest=_HOUR)
+    return _number("sweep_overlap", default=180.0, lowest=30.0, highest=_HOUR)
 
 
 def sweep_lookback() -> float:
     """Return ``[ringback] sweep_lookback``: seconds that the first sweep ever looks back, 600 by default."""
-    return _seconds("sweep_lookback", default=600.0, lowest=0.0, highest=30 * _DAY)
+    return _number("sweep_lookback", default=600.0, lowest=0.0, highest=30 * _DAY)
 
 
 def relay_concurrency() -> int:
@@ -138,14 +143,48 @@ def relay_host_concurrency() -> int:
     return _count("relay_host_concurrency", default=20, highest=1_000)
 
 
-def _seconds(option: str, *, default: float, lowest: float = 0.1, highest: float) -> float:
-    value: float = airflow_conf().getfloat(_SECTION, option, fallback=default)
+def _number(option: str, *, default: float, lowest: float = 0.1, highest: float) -> float:
+    text = _text(option)
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise _wrong(option, text, "a number")
     return min(max(value, lowest), highest)
 
 
 def _count(option: str, *, default: int, highest: int) -> int:
-    value: int = airflow_conf().getint(_SECTION, option, fallback=default)
-    return min(max(value, 1), highest)
+    value = _number(option, default=default, lowest=1, highest=highest)
+    if not float(value).is_integer():
+        raise _wrong(option, _text(option), "a whole number")
+    return int(value)
+
+
+def _switch(option: str, *, default: bool) -> bool:
+    text = _text(option)
+    try:
+        return bool(airflow_conf().getboolean(_SECTION, option)) if text else default
+    except Exception:
+        raise _wrong(option, text, "True or False") from None
+
+
+def _text(option: str, *, error: type[NotifierError] = NotifierError) -> str:
+    """Return an option as it is written, which is empty where it is not set.
+
+    :param error: what to raise if it cannot be read.
+    """
+    conf = airflow_conf()
+    try:
+        text: str = conf.get(_SECTION, option, fallback=None) or ""
+    except Exception:
+        # Not chained: configparser quotes the value, which may hold a password.
+        raise error(f"[{_SECTION}] {option} cannot be read; in airflow.cfg write %% for %") from None
+    return text.strip()  # what a command prints (``outbox_url_cmd``) ends with a newline
+
+
+def _wrong(option: str, found: str, right: str) -> NotifierError:
+    return NotifierError(f"[{_SECTION}] {option} is {found!r}; it must be {right}")
 
 
 def _airflow_home() -> Path:

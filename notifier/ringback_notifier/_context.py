@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ringback_notifier._compat import airflow_exceptions
+from ringback_notifier._compat import airflow_exceptions, async_connection
 from ringback_notifier._destination import Destination, connection_id, parse_destination
 from ringback_notifier._prediction import TaskInstance, TaskShape
 from ringback_notifier._report import Ending, Result, Site
@@ -110,10 +110,8 @@ def load_destination(name: str, *, conn_id: str | None = None) -> Destination:
 
 async def aload_destination(name: str) -> Destination:
     """Look up a destination's connection from a trigger; the same as :func:`load_destination`."""
-    from airflow.sdk import Connection
-
     try:
-        connection = await Connection.async_get(connection_id(name))
+        connection = await async_connection(connection_id(name))
     except airflow_exceptions().AirflowNotFoundException:
         raise _missing(name) from None
     return _destination(name, connection)

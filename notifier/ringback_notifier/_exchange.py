@@ -68,11 +68,13 @@ def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def no_answer(error: Exception) -> NoAnswer:
-    """Say why there is no answer: ``timeout: …``, ``connect: …`` or ``protocol: …``."""
+    """Say why there is no answer: ``timeout: …``, ``connect: …``, ``connection: …`` or ``protocol: …``."""
     kind = (
         "timeout"
         if isinstance(error, httpx.TimeoutException | httpcore.TimeoutException)
         else "connect"
+        if isinstance(error, httpx.ConnectError | httpcore.ConnectError)
+        else "connection"
         if isinstance(error, httpx.NetworkError | httpcore.NetworkError | OSError)
         else "protocol"
     )

@@ -115,9 +115,9 @@ class NotifyCompletionOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Report the run, unless nobody asked."""
-        from ringback_notifier import errors
         from ringback_notifier._compat import airflow_exceptions
         from ringback_notifier._prepare import requested
+        from ringback_notifier.errors import NotifierError
         from ringback_protocol import ProtocolError
 
         try:
@@ -126,24 +126,26 @@ class NotifyCompletionOperator(BaseOperator):
                 self.log.info("ringback: conf asks for no callback; nothing to do")
                 return {"outcome": "not_requested"}
             return self._report(context, request)
-        except errors.GaveUpError as error:
-            said = str(error)
-        except errors.DeliveryError as error:
-            if self._may_try_again(context, asked=error.retry_after):
-                raise
-            said = str(error)
-        except (errors.NotifierError, ProtocolError) as error:
-            said = str(error)
         except Exception as error:
-            if self._may_try_again(context):
+            if self._is_retried(context, error):
                 raise
-            said = f"{type(error).__name__}: {error}"
+            ours = isinstance(error, NotifierError | ProtocolError)
+            said = str(error) if ours else f"{type(error).__name__}: {error}"
         if self._decides_the_run(context):
             self.log.error(
                 "ringback: %s (not raised: Airflow would fail the run, which has no other task that counts)", said
             )
             return {"outcome": "not_delivered"}
         raise airflow_exceptions().AirflowFailException(f"ringback: {said}")
+
+    def _is_retried(self, context: Context, error: Exception) -> bool:
+        """Tell whether Airflow is to try again: after a failed delivery, and after what nobody foresaw."""
+        from ringback_notifier import errors
+        from ringback_protocol import ProtocolError
+
+        if isinstance(error, errors.DeliveryError) and not isinstance(error, errors.GaveUpError):
+            return self._may_try_again(context, asked=error.retry_after)
+        return not isinstance(error, errors.NotifierError | ProtocolError) and self._may_try_again(context)
 
     def _may_try_again(self, context: Context, *, asked: float | None = None) -> bool:
         """Tell whether a retry is left, and would end before the DAG's timeout fails the run.
@@ -175,7 +177,7 @@ class NotifyCompletionOperator(BaseOperator):
             self.log.info("ringback: the run will be %s, which conf does not ask to hear of", ending.state)
             return {"outcome": "not_wanted", "state": ending.state}
         event = event_for(ending, request, site=here, reported_by="task")
-        with Recording(event, log=self.log) as outbox:
+        with Recording(event, log=self.log, is_retried=lambda error: self._is_retried(context, error)) as outbox:
             if outbox.settled():
                 self.log.info("ringback: event %s is settled already; nothing is sent", event.event_id)
                 return {"outcome": "already_delivered", "event_id": event.event_id}

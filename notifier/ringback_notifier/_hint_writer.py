@@ -14,7 +14,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ringback_notifier.outbox import Hint, Outbox
     from ringback_protocol.event import RunState
 
-__all__ = ["HintWriter", "OutboxSink", "Seen", "Seldom", "hint_of", "hint_writer"]
+__all__ = ["HintWriter", "OutboxOpener", "OutboxSink", "Seen", "Seldom", "hint_of", "hint_writer"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,10 @@ _GATHER_SECONDS = 0.01
 _IDLE_SECONDS = 5.0
 _FORK_SECONDS = 0.5
 _EXIT_SECONDS = 1.0
-_LOCK_SECONDS = 2.0
+_FILE_SECONDS = 0.4  # less than a fork waits, so that it gets its turn before a locked file does
+_SERVER_SECONDS = 2.0
+_PURGE_SECONDS = 3_600.0
+_PURGE_LIMIT = 5_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
@@ -104,6 +107,31 @@ def hint_of(seen: Seen, site: Site, *, grace: float) -> Hint | None:
     )
 
 
+class OutboxOpener:
+    """Opens the outbox that Airflow's configuration names."""
+
+    def __init__(self) -> None:
+        self.aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        """Entered while a server is waited for, which needs no lock that a fork must not find taken."""
+        self._loaded = False
+
+    def __call__(self) -> Outbox:
+        """Open it.
+
+        :raises OutboxError: if that fails.
+        """
+        from ringback_notifier._config import outbox_url
+        from ringback_notifier.outbox import Outbox
+
+        url = outbox_url()
+        if url.startswith("sqlite:"):
+            return Outbox.open(url, wait=_FILE_SECONDS)
+        with self.aside() if self._loaded else contextlib.nullcontext():
+            outbox = Outbox.open(url, wait=_SERVER_SECONDS)
+        self._loaded = True  # what the first one imported is there from now on
+        return outbox
+
+
 class OutboxSink:
     """Writes hints, all at hand in one transaction; opens the outbox when it is needed.  Used by one thread at a time.
 
@@ -120,6 +148,7 @@ class OutboxSink:
         self._not_before = float("-inf")
         self._lost = 0
         self._warning = Seldom(seconds=60.0)
+        self._purging = Seldom(seconds=_PURGE_SECONDS)
 
     def write(self, batch: list[Seen], *, dropped: int = 0) -> None:
         """Write what the batch asks for, or lose it; never raise.
@@ -128,17 +157,37 @@ class OutboxSink:
         """
         self._lost += dropped
         why: Exception | None = None
+        at_stake = len(batch)  # until it is known who asks for something
         try:
-            if hints := self._hints(batch):
-                self._add(hints)
+            hints = self._hints(batch)
+            at_stake = len(hints)
+            if hints and self._clock() < self._not_before:
+                self._lost += len(hints)
+            elif hints:
+                self._opened().add_hints(hints, now=time.time())
+                self._failures = 0
         except Exception as error:
             why = error
+            self._lost += at_stake
             self._failures += 1
             pause = min(_FIRST_PAUSE * 2.0 ** (self._failures - 1), _LONGEST_PAUSE)
             self._not_before = self._clock() + pause
             self.close()
         if self._lost and self._warning.again(self._clock()):
             self._say(why)
+
+    def purge_is_due(self) -> bool:
+        """Tell, once an hour, that it is time to purge: soon after something was written."""
+        return self._outbox is not None and self._purging.again(self._clock())
+
+    def purge(self) -> None:
+        """Delete some of what was settled long ago, for there may be no relay that would; never raise."""
+        from ringback_notifier import _config
+
+        try:
+            self._opened().purge(before=time.time() - _config.retention(), limit=_PURGE_LIMIT)
+        except Exception:
+            log.debug("ringback: the outbox was not purged", exc_info=True)
 
     def close(self) -> None:
         """Close the outbox; it is opened again when it is needed."""
@@ -163,18 +212,10 @@ class OutboxSink:
         grace = _config.callback_grace()
         return [hint for seen in batch if (hint := hint_of(seen, self._site, grace=grace)) is not None]
 
-    def _add(self, hints: list[Hint]) -> None:
-        if self._clock() < self._not_before:
-            self._lost += len(hints)
-            return
-        try:
-            if self._outbox is None:
-                self._outbox = self._open()
-            self._outbox.add_hints(hints, now=time.time())
-        except Exception:
-            self._lost += len(hints)
-            raise
-        self._failures = 0
+    def _opened(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = self._open()
+        return self._outbox
 
     def _say(self, why: Exception | None) -> None:
         from ringback_notifier._recording import trouble
@@ -208,6 +249,8 @@ class HintWriter:
         self._dropped = 0
         self._running = threading.Lock()  # held for as long as there is a thread
         self._at_work = threading.Lock()  # held by the thread while it imports, opens and writes
+        self._turn = 0  # how often the thread has taken it
+        self._in_vain: int | None = None  # the turn whose end a fork has waited for, and not seen
 
     def put(self, seen: Seen) -> None:
         """Hand one over, without waiting; with a full queue it is dropped.
@@ -239,6 +282,22 @@ class HintWriter:
             before=self._before_fork, after_in_parent=self._after_fork_in_parent, after_in_child=self._after_fork
         )
 
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let forks through, from within the thread's work; nothing in the block may import, or touch SQLite."""
+        self._at_work.release()
+        try:
+            yield
+        finally:
+            self._turn += 1
+            self._at_work.acquire()
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        self._turn += 1
+        with self._at_work:
+            yield
+
     def _ensure_thread(self) -> None:
         if not self._running.acquire(blocking=False):
             return
@@ -253,7 +312,7 @@ class HintWriter:
             try:
                 first = self._queue.get(timeout=self._idle)
             except queue.Empty:
-                with self._at_work:
+                with self._working():
                     self._sink.close()
                 self._running.release()
                 # Something may have come since, from somebody who saw that there was a thread still.
@@ -263,9 +322,13 @@ class HintWriter:
                 # Lets the scheduler go on at once, and what ends together comes into one transaction.
                 time.sleep(_GATHER_SECONDS)
                 self._deal_with(first)
+                if self._sink.purge_is_due():
+                    time.sleep(_GATHER_SECONDS)  # a fork that waits has its turn
+                    with self._working():
+                        self._sink.purge()
 
     def _deal_with(self, first: Seen | threading.Event) -> None:
-        with self._at_work:
+        with self._working():
             batch = [first]
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -285,7 +348,15 @@ class HintWriter:
 
     def _before_fork(self) -> None:
         # A child forked amid an import or a call of SQLite would find their locks taken, by nobody.
-        self._forking.held = self._at_work.acquire(timeout=_FORK_SECONDS)
+        turn = self._turn
+        patience = 0.0 if turn == self._in_vain else _FORK_SECONDS
+        held = self._forking.held = self._at_work.acquire(timeout=patience)
+        if held:
+            # SQLite keeps what it knows of a file for as long as a connection is open.  A child would go on with that
+            # after the last of the others has closed and deleted the file's companions: nobody reads what it writes.
+            self._sink.close()
+        else:
+            self._in_vain = turn
 
     def _after_fork_in_parent(self) -> None:
         if getattr(self._forking, "held", False):
@@ -300,13 +371,8 @@ class HintWriter:
 @functools.cache
 def hint_writer() -> HintWriter:
     """Return this process's writer."""
-    writer = HintWriter(OutboxSink(_open_outbox))
+    opener = OutboxOpener()
+    writer = HintWriter(OutboxSink(opener))
+    opener.aside = writer.aside
     writer.guard()
     return writer
-
-
-def _open_outbox() -> Outbox:
-    from ringback_notifier._config import outbox_url
-    from ringback_notifier.outbox import Outbox
-
-    return Outbox.open(outbox_url(), wait=_LOCK_SECONDS)

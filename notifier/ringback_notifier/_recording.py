@@ -1,7 +1,7 @@
 """What the final task and the callback ask the outbox, and what they tell it.
 
 They do without where there is none: no SQLAlchemy, no such database, a lock that is held.  Nothing here raises, no
-call waits for more than about a second, and what went wrong is logged once.
+call waits for more than about a second (five where a file system hangs), and what went wrong is logged once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError  # its own cla
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ringback_notifier.errors import DestinationError, NotAllowedError, NotifierError
+from ringback_notifier.errors import NotAllowedError, NotifierError
 
 if TYPE_CHECKING:
     from ringback_notifier._attempts import Tried
@@ -27,6 +27,7 @@ __all__ = ["OptionalOutbox", "Recording", "leave_hint", "trouble"]
 
 _LOCK_SECONDS = 1.0
 _NETWORK_SECONDS = 1.5
+_FILE_SECONDS = 5.0  # its lock is waited for before; making a new file takes a second or two
 _SHUN_SECONDS = 30.0
 _RELAY_AFTER_SECONDS = 5.0
 _MAX_CHARS = 500
@@ -35,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 
 def trouble(error: BaseException) -> str:
-    """Say what is wrong with an outbox, in words that hold no password."""
+    """Say what went wrong, in words that hold no password."""
     if isinstance(error, NotifierError | ImportError):
         return str(error)
     if isinstance(error, TimeoutError | FutureTimeoutError):
@@ -66,9 +67,9 @@ class OptionalOutbox:
             from ringback_notifier._config import outbox_url
 
             url = outbox_url()
-            if url.startswith("sqlite:"):  # waits for a lock and nothing else
-                return question(self._opened(url))
-            return _within(_NETWORK_SECONDS, lambda: question(self._opened(url)), otherwise=self.close)
+            # SQLite bounds the waiting for a lock, and nobody that for a file system behind a network.
+            seconds = _FILE_SECONDS if url.startswith("sqlite:") else _NETWORK_SECONDS
+            return _within(seconds, lambda: question(self._opened(url)), otherwise=self.close)
         except Exception as error:
             OptionalOutbox._shunned_until = time.monotonic() + _SHUN_SECONDS
             self._log.warning("ringback: the outbox is of no use: %s; all else goes on without it", trouble(error))
@@ -94,14 +95,20 @@ class OptionalOutbox:
 class Recording(OptionalOutbox):
     """One event, on its way from the final task or the callback.  A context manager, also for an event loop.
 
-    A destination that is refused inside it is recorded as such.
+    A URL that is not allowed is recorded as refused.  Any other error inside it leaves the event to the relay, unless
+    something is recorded already or the same is tried again: what cannot be looked up now may be there in a moment.
 
     :param log: see :class:`OptionalOutbox`.
+    :param is_retried: tells whether Airflow is to try again after an error.
     """
 
-    def __init__(self, event: OutboxEvent, log: Any) -> None:
+    def __init__(
+        self, event: OutboxEvent, log: Any, *, is_retried: Callable[[Exception], bool] = lambda error: False
+    ) -> None:
         super().__init__(log)
         self._event = event
+        self._is_retried = is_retried
+        self._told = False
 
     def settled(self) -> bool:
         """Tell whether the receiver has the event already, or wants it no more."""
@@ -137,14 +144,13 @@ class Recording(OptionalOutbox):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, NotAllowedError | DestinationError):
-            from ringback_notifier._attempts import Tried
-            from ringback_notifier._policy import NoAnswer
-
-            now = time.time()
-            refusal = Tried(at=now, duration=0.0, outcome=NoAnswer(error=str(error)))
-            self._tell("refused", [refusal], now=now, due_at=now)
-        self.close()
+        try:
+            if isinstance(error, NotAllowedError):
+                self._tell_error("refused", error)
+            elif isinstance(error, Exception) and not self._told and not self._is_retried(error):
+                self._tell_error("due", error)
+        finally:
+            self.close()
 
     async def __aenter__(self) -> Recording:
         return self
@@ -154,6 +160,14 @@ class Recording(OptionalOutbox):
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
 
+    def _tell_error(self, status: Literal["due", "refused"], error: Exception) -> None:
+        from ringback_notifier._attempts import Tried
+        from ringback_notifier._policy import NoAnswer
+
+        now = time.time()
+        tried = Tried(at=now, duration=0.0, outcome=NoAnswer(error=trouble(error)))
+        self._tell(status, [tried], now=now, due_at=now + _RELAY_AFTER_SECONDS)
+
     def _tell(
         self,
         status: Literal["due", "delivered", "gone", "refused"],
@@ -162,6 +176,7 @@ class Recording(OptionalOutbox):
         now: float,
         due_at: float,
     ) -> None:
+        self._told = True
         sender: Literal["task", "callback"] = "task" if self._event.reported_by == "task" else "callback"
         self.ask(
             lambda outbox: outbox.record(

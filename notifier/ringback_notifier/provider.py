@@ -88,7 +88,8 @@ _CONFIG = {
             "string",
             "sqlite:///{AIRFLOW_HOME}/ringback/outbox.db",
             "Where events wait for the relay: an SQLite file, where all of Airflow runs on one machine, or a "
-            "PostgreSQL database. It must be the same in every component. Never Airflow's own database.",
+            "PostgreSQL database. It must be the same in every component. Never Airflow's own database. "
+            "In airflow.cfg, write %% for every % in it.",
             example="postgresql://ringback:…@db.example/ringback",
             sensitive=True,
         ),

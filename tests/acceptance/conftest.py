@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -16,11 +17,15 @@ import pytest
 from fastapi import FastAPI
 
 from demo.local_airflow import LocalAirflow, free_port
+from demo.local_postgres import LocalPostgres
 from demo.serving import serving_app
 from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient, Receiver
 
 ROOT = Path(__file__).parents[2]
+DAGS = ROOT / "tests" / "acceptance" / "dags"
+VANISHING = tuple(f"{kind}_vanishing_{why}" for kind in ("ending", "bare") for why in ("back", "marked", "lost"))
+"""DAG files, copies of ``vanishing.py``, that tests take away."""
 LONG = 120
 """Seconds in which a small run has surely ended."""
 
@@ -32,6 +37,11 @@ class Exchange:
     received_at: float
     body: dict[str, Any]
     status: int
+
+    @property
+    def reporter(self) -> str:
+        """The path that sent it."""
+        return str(self.body["data"]["reported_by"])
 
 
 @dataclass
@@ -63,36 +73,51 @@ def receiver_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory, key: PrivateKey, receiver_port: int) -> Iterator[LocalAirflow]:
-    """A running Airflow with the example DAGs and the tests' own."""
+def postgres() -> Iterator[LocalPostgres]:
+    """A running PostgreSQL; a test that wants a database creates one."""
+    # Not below pytest's folder: for root the server runs as another user, whom the next pytest to start locks out.
+    with (
+        tempfile.TemporaryDirectory(prefix="ringback-postgres-") as folder,
+        LocalPostgres(Path(folder) / "server", free_port()) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, postgres: LocalPostgres, key: PrivateKey, receiver_port: int
+) -> Iterator[LocalAirflow]:
+    """A running Airflow with the example DAGs and the tests' own; task and callback alone, without the listener.
+
+    Its callbacks have no outbox, so that they also report what the final task has delivered: each path is seen.
+    """
     dags = tmp_path_factory.mktemp("dags")
-    for folder in (ROOT / "example_dags", ROOT / "tests" / "acceptance" / "dags"):
-        for file in folder.glob("*.py"):
-            shutil.copy(file, dags)
-    connection = {
-        "conn_type": "ringback",
-        "password": key.reveal(),
-        "extra": {"allow": [f"http://127.0.0.1:{receiver_port}/"]},
-    }
-    settings = {
-        "AIRFLOW_CONN_RINGBACK_DEFAULT": json.dumps(connection),
-        "AIRFLOW__CORE__PARALLELISM": "8",
-    }
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, settings) as running:
+    # The relay's DAG would report every run: the tests that want a relay start one.
+    copy_dags(dags, *(file for file in (ROOT / "example_dags").glob("*.py") if file.stem != "ringback_relay"))
+    copy_dags(dags, *DAGS.glob("*.py"))
+    settings = {**destination(key, receiver_port), "AIRFLOW__RINGBACK__LISTENER": "False"}
+    home, database = tmp_path_factory.mktemp("airflow"), postgres.create("airflow")
+    no_outbox = {"dag-processor": {"AIRFLOW__RINGBACK__OUTBOX_URL": "sqlite:////dev/null/outbox.db"}}
+    with LocalAirflow(home, dags, settings, database=database, component_settings=no_outbox) as running:
         running.start()
         yield running
 
 
-@pytest.fixture(autouse=True)
-def idle(airflow: LocalAirflow) -> None:
-    """Begin each test when the runs of the one before are over: SQLite takes one writer at a time."""
-    deadline = time.monotonic() + LONG
-    with airflow.api() as api:
-        while time.monotonic() < deadline:
-            under_way = api.get("/api/v2/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 1}).json()
-            if not under_way["total_entries"]:
-                return
-            time.sleep(0.5)
+def copy_dags(folder: Path, *files: Path) -> None:
+    """Copy DAG files; one that tests take away gets a copy for each of them."""
+    for file in files:
+        for name in VANISHING if file.stem == "vanishing" else [file.stem]:
+            shutil.copy(file, folder / f"{name}.py")
+
+
+def destination(key: PrivateKey, port: int) -> dict[str, str]:
+    """Return the environment that lets Airflow ring on a port, and run more tasks at once than a demo needs."""
+    connection = {
+        "conn_type": "ringback",
+        "password": key.reveal(),
+        "extra": {"allow": [f"http://127.0.0.1:{port}/"]},
+    }
+    return {"AIRFLOW_CONN_RINGBACK_DEFAULT": json.dumps(connection), "AIRFLOW__CORE__PARALLELISM": "8"}
 
 
 @pytest.fixture
@@ -164,10 +189,11 @@ def recording(app: Any, exchanges: list[Exchange]) -> Any:
     return wrapped
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], *, within: float = LONG) -> Any:
+async def eventually(check: Callable[[], Awaitable[Any]], *, within: float = LONG, every: float = 0.2) -> Any:
     """Return what ``check`` gives, once that is true.
 
     :param within: seconds.
+    :param every: so many seconds; longer where many wait at once.
     """
     deadline = time.monotonic() + within
     while True:
@@ -175,4 +201,4 @@ async def eventually(check: Callable[[], Awaitable[Any]], *, within: float = LON
         if found:
             return found
         assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(every)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from concurrent.futures import ThreadPoolExecutor
 
 from demo.local_airflow import LocalAirflow
 
@@ -17,11 +17,16 @@ def test_every_component_is_up(airflow: LocalAirflow) -> None:
 
 def test_the_provider_is_listed(airflow: LocalAirflow) -> None:
     """``airflow providers`` knows the distribution, its connection type, its notification and its options."""
-    assert "airflow-ringback" in airflow.run("providers", "list")
-    hooks = json.loads(airflow.run("providers", "hooks", "-o", "json").splitlines()[-1])
-    assert any(hook["connection_type"] == "ringback" for hook in hooks)
-    assert "CompletionNotifier" in airflow.run("providers", "notifications", "-o", "json")
-    assert "callback_budget" in airflow.run("config", "list", "--include-descriptions", "--section", "ringback")
+    commands = {
+        "providers list": "airflow-ringback",
+        "providers hooks -o json": '"connection_type": "ringback"',
+        "providers notifications -o json": "CompletionNotifier",
+        "config list --include-descriptions --section ringback": "callback_budget",
+    }
+    with ThreadPoolExecutor() as pool:
+        printed = pool.map(lambda command: airflow.run(*command.split()), commands)
+        for (command, expected), output in zip(commands.items(), printed, strict=True):
+            assert expected in output, command
 
 
 def test_the_connection_form_knows_the_type(airflow: LocalAirflow) -> None:

@@ -157,9 +157,7 @@ async def test_someone_with_only_curl_is_rung_back(line: Line, airflow: LocalAir
 
 
 async def test_a_receiver_that_comes_late_is_still_told(open_line: OpenLine, airflow: LocalAirflow) -> None:
-    """The receiver is down when the run ends and comes up 20 s later: a retry delivers, the run stays green."""
-    import asyncio
-
+    """The receiver is down when the run ends and comes up later: a retry delivers, the run stays green."""
     async with open_line() as line:
         handle = await line.receiver.trigger("sales_report", conf={"region": "EMEA"})
     # The line is closed before the run can have ended: the final task finds nobody.
@@ -170,7 +168,6 @@ async def test_a_receiver_that_comes_late_is_still_told(open_line: OpenLine, air
             return bool(api.get(path).json()["state"] == "up_for_retry")
 
         await eventually(first_attempt_failed)
-        await asyncio.sleep(20)
         async with open_line() as line:
             again = await line.receiver.request(handle.request_id)
             completion = await again.completion(timeout=LONG)

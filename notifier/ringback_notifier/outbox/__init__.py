@@ -60,11 +60,13 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(importlib.import_module(f"{__name__}.{_HOME.get(name, '_rows')}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "sqlalchemy":
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
             raise
-        raise ModuleNotFoundError(
-            "the outbox needs SQLAlchemy: pip install 'airflow-ringback[airflow]'", name=error.name
+        from ringback_notifier.errors import OutboxError
+
+        raise OutboxError(
+            "the outbox needs SQLAlchemy 2 and Alembic: pip install 'airflow-ringback[airflow,outbox]'"
         ) from error
 
 

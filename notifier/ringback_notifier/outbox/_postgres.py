@@ -103,7 +103,7 @@ def connect(place: Place, *, wait: float | None) -> BoundedConnection:
     :param wait: seconds for one statement, as the server counts them; ``None`` for no bound.
     """
     said = {name: str(value) for name, value in conninfo_to_dict(place.conninfo).items()}
-    # prepare_threshold: what PgBouncer hands out per transaction knows nothing of what was prepared before.
+    # No statement is sent often enough on one connection to be worth preparing.
     connection = BoundedConnection.connect(
         make_conninfo(**{**_DEFAULTS, **said}), autocommit=True, prepare_threshold=None
     )

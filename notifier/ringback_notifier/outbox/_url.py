@@ -65,9 +65,10 @@ def parse_url(url: str) -> Place:
 def _sqlite(rest: str) -> Place:
     path = rest[1:] if rest.startswith("/") else ""
     if not path.startswith("/") or path.endswith("/") or "?" in path:
+        shown = "what it says" if "@" in rest else f"sqlite://{rest}"
         raise OutboxError(
-            f"{OPTION}: sqlite://{rest} does not name a file by its absolute path, which is the same for every "
-            "component; write sqlite:////var/lib/ringback/outbox.db, with four slashes and no parameters"
+            f"{OPTION}: {shown} does not name a file by its absolute path, which is the same for every component; "
+            "write sqlite:////var/lib/ringback/outbox.db, with four slashes and no parameters"
         )
     return Place(kind="sqlite", shown=f"sqlite:///{path}", path=path)
 

@@ -6,7 +6,7 @@ import importlib.util
 import os
 from typing import Any
 
-from ringback_notifier._compat import airflow_exceptions
+from ringback_notifier._compat import airflow_exceptions, async_connection
 
 __all__ = ["afind_connection", "find_connection", "look_up_as_a_server"]
 
@@ -23,10 +23,8 @@ def find_connection(conn_id: str) -> Any:
 
 async def afind_connection(conn_id: str) -> Any:
     """Return an Airflow connection, or ``None``; the same as :func:`find_connection`, in a trigger."""
-    from airflow.sdk import Connection
-
     try:
-        return await Connection.async_get(conn_id)
+        return await async_connection(conn_id)
     except airflow_exceptions().AirflowNotFoundException:
         return None
 

@@ -47,9 +47,11 @@ async def keep_doing(step: Callable[[], Awaitable[None]], *, what: str, tally: T
             await step()
         except Exception as error:
             note(error, tally)
+            tally.failed_at.add(what)
             await asyncio.sleep(outage.failed(error, unexpected=not isinstance(error, NotifierError)))
         else:
             outage.over()
+            tally.succeeded_at.add(what)
 
 
 def note(error: Exception, tally: Tally) -> None:

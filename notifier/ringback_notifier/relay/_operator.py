@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +34,14 @@ class RelayOperator(BaseOperator):
         settings: dict[str, Any] = {"retries": 0, "execution_timeout": timedelta(seconds=drain_for) + _MARGIN}
         super().__init__(**{**settings, **arguments})
         self.drain_for = drain_for
+        self._stop: Callable[[], object] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Drain.
 
-        :raises NotifierError: if the relay is not set up, or if neither the outbox nor Airflow's API could be
-            used in all that time, so that the task fails and alerts.
+        :raises NotifierError: if the relay is not set up, or if the outbox or Airflow's API could not be used in all
+            that time, so that the task fails and alerts.
         """
-        import asyncio
         import dataclasses
 
         from ringback_notifier.errors import NotifierError
@@ -47,9 +49,16 @@ class RelayOperator(BaseOperator):
         report = asyncio.run(self._drain())
         said = dataclasses.asdict(report)
         self.log.info("ringback: %s", ", ".join(f"{name} {value}" for name, value in said.items()))
-        if report.last_error and not (report.delivered or report.confirmed or report.sweeps):
-            raise NotifierError(f"the relay got nowhere in {self.drain_for:g} s: {report.last_error}")
+        if report.stuck:
+            raise NotifierError(
+                f"in {self.drain_for:g} s the relay never got on with {', '.join(report.stuck)}: {report.last_error}"
+            )
         return said
+
+    def on_kill(self) -> None:
+        """End what is in flight, and give the rest back."""
+        if self._stop is not None:
+            self._stop()
 
     async def _drain(self) -> Any:
         from ringback_notifier._context import load_destination
@@ -62,8 +71,10 @@ class RelayOperator(BaseOperator):
         async def destination(name: str) -> Destination:
             return load_destination(name)
 
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(stop.set)
         async with opened_relay("dag", connection=connection, destination=destination) as relay:
-            return await relay.drain(self.drain_for)
+            return await relay.drain(self.drain_for, stop=stop)
 
 
 def relay_dag(

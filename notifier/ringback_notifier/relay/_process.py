@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import signal
 from typing import TYPE_CHECKING, Any
+
+from ringback_notifier.errors import OutboxUnavailable
 
 if TYPE_CHECKING:
     from ringback_notifier._destination import Destination
     from ringback_notifier.relay._relay import DrainReport
 
 __all__ = ["run_relay"]
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 def run_relay(for_seconds: float | None = None) -> DrainReport:
@@ -39,5 +47,16 @@ async def _drain(for_seconds: float | None) -> DrainReport:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with opened_relay("process", connection=connection, destination=destination) as relay:
-        return await relay.drain(for_seconds, stop=stop)
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            async with opened_relay("process", connection=connection, destination=destination) as relay:
+                return await relay.drain(for_seconds, stop=stop)
+        except OutboxUnavailable as error:
+            # It starts with the machine, maybe before the database does.
+            if for_seconds is not None or stop.is_set():
+                raise
+            log.warning("ringback relay: %s; the next try is in %.0f s", error, pause)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 
 __all__ = ["DrainReport", "Tally"]
 
@@ -22,6 +22,7 @@ class DrainReport:
     :param api_errors: failed requests to Airflow.
     :param outbox_errors: failed requests to the outbox.
     :param last_error: what went wrong last, if anything did.
+    :param stuck: what failed every time that it was tried.
     """
 
     delivered: int = 0
@@ -35,6 +36,7 @@ class DrainReport:
     api_errors: int = 0
     outbox_errors: int = 0
     last_error: str | None = None
+    stuck: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -52,11 +54,16 @@ class Tally:
     api_errors: int = 0
     outbox_errors: int = 0
     last_error: str | None = None
+    failed_at: set[str] = field(default_factory=set)
+    succeeded_at: set[str] = field(default_factory=set)
 
     def report(self) -> DrainReport:
         """Return what has been done so far."""
-        return DrainReport(**asdict(self))
+        return DrainReport(
+            **self.counts(), last_error=self.last_error, stuck=tuple(sorted(self.failed_at - self.succeeded_at))
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the numbers alone."""
-        return {part.name: getattr(self, part.name) for part in fields(self) if part.name != "last_error"}
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, int)}

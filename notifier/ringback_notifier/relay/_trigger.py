@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import importlib
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RelayTrigger", "relay_watcher_dag"]
 
+_PATIENCE = 30.0
+
 
 class RelayTrigger(BaseEventTrigger):
     """Drain for as long as the triggerer lives.  It watches nothing and yields nothing."""
@@ -28,13 +32,23 @@ class RelayTrigger(BaseEventTrigger):
         return "ringback_notifier.relay._trigger.RelayTrigger", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Drain.  An exception ends it; the triggerer starts it again a second later."""
-        from ringback_notifier._context import aload_destination
-        from ringback_notifier.relay._lookups import afind_connection
-        from ringback_notifier.relay._wiring import opened_relay
+        """Drain.  An exception ends it, and the triggerer starts it again."""
+        from ringback_notifier.errors import NotifierError
 
-        async with opened_relay("trigger", connection=afind_connection, destination=aload_destination) as relay:
-            report = await relay.drain(None)
+        # All triggers share the event loop; what a relay needs takes a second to import.
+        wiring, lookups, context = [
+            await asyncio.to_thread(importlib.import_module, f"ringback_notifier.{name}")
+            for name in ("relay._wiring", "relay._lookups", "_context")
+        ]
+        try:
+            async with wiring.opened_relay(
+                "trigger", connection=lookups.afind_connection, destination=context.aload_destination
+            ) as relay:
+                report = await relay.drain(None)
+        except NotifierError as error:
+            self.log.error("ringback relay: %s; the next try is in %.0f s", error, _PATIENCE)
+            await asyncio.sleep(_PATIENCE)  # or it would be a second later, for ever
+            raise
         # It comes to this only if the relay was told to stop; but a trigger is a generator.
         yield TriggerEvent(dataclasses.asdict(report))  # type: ignore[no-untyped-call]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ringback_notifier import _config
+from ringback_notifier._compat import airflow_conf
 from ringback_notifier._destination import Destination
-from ringback_notifier.errors import NotifierError
+from ringback_notifier.errors import NotifierError, OutboxError
 from ringback_notifier.relay._relay import Relay
 from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
@@ -40,26 +44,30 @@ async def opened_relay(
     :raises NotifierError: if the connection ``ringback_airflow`` is missing or says too little, or the outbox cannot
         be opened.
     """
-    import asyncio
-
-    from ringback_notifier.outbox import Outbox
-
     runs = runs_api(await connection(CONNECTION_ID))
     try:
-        outbox: Outbox = await asyncio.to_thread(Outbox.open, _config.outbox_url(), wait=_LOCK_SECONDS)
+        # Reading the configuration may start a program or ask a secrets backend, and opening the outbox waits.
+        site, settings = await asyncio.to_thread(lambda: (_config.site(), relay_settings()))
+        outbox = await asyncio.to_thread(_open_outbox, kind)
         try:
-            yield Relay(
-                outbox=outbox,
-                runs=runs,
-                destinations=destination,
-                site=_config.site(),
-                settings=relay_settings(),
-                kind=kind,
-            )
+            yield Relay(outbox=outbox, runs=runs, destinations=destination, site=site, settings=settings, kind=kind)
         finally:
             await asyncio.to_thread(outbox.close)
     finally:
         await runs.aclose()
+
+
+def _open_outbox(kind: str) -> Outbox:
+    from ringback_notifier.outbox import Outbox
+
+    url, executor = _config.outbox_url(), airflow_conf().get("core", "executor", fallback="LocalExecutor")
+    if kind == "dag" and url.startswith("sqlite:") and executor != "LocalExecutor":
+        # Each worker would have an outbox of its own, which may be gone with it.
+        raise OutboxError(
+            f"with {executor}, workers may be on other machines than the rest of Airflow, so the outbox must be a "
+            "PostgreSQL database: set [ringback] outbox_url to the same postgresql://… everywhere"
+        )
+    return Outbox.open(url, wait=_LOCK_SECONDS)
 
 
 def relay_settings() -> RelaySettings:
@@ -83,7 +91,7 @@ def runs_api(connection: Any) -> RunsApi:
 
     Its host is the API server's address, ``https://…``; login and password are of an account that can read DAG runs.
     A password without a login is a bearer token; with neither, the API server is asked for a token, as the simple
-    auth manager gives it to everybody in its all-admins mode.
+    auth manager gives it to everybody in its all-admins mode.  ``ca_bundle`` in the extra is the path of a PEM file.
 
     :raises NotifierError: saying what is missing.
     """
@@ -99,12 +107,28 @@ def runs_api(connection: Any) -> RunsApi:
     if "://" not in host:
         scheme = connection.schema if connection.schema in ("http", "https") else "https"
         host = f"{scheme}://{host}"
-    if connection.port:
-        host = f"{host}:{connection.port}"
     if not host.startswith(("https://", "http://")):
         raise NotifierError(f"connection {CONNECTION_ID}: host must start with https:// or http://")
+    if connection.port:
+        parts = urlsplit(host)
+        host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
     if connection.login and not connection.password:
         raise NotifierError(f"connection {CONNECTION_ID}: it has a login but no password")
+    ca_bundle = _ca_bundle(connection.extra)
     if connection.login:
-        return RunsApi(host, username=connection.login, password=connection.password)
-    return RunsApi(host, token=connection.password or None)
+        return RunsApi(host, username=connection.login, password=connection.password, ca_bundle=ca_bundle)
+    return RunsApi(host, token=connection.password or None, ca_bundle=ca_bundle)
+
+
+def _ca_bundle(extra: str | None) -> str | None:
+    try:
+        settings = json.loads(extra or "{}")
+    except ValueError:
+        settings = None
+    path = settings.get("ca_bundle") if isinstance(settings, dict) else None
+    if not isinstance(settings, dict) or not isinstance(path, str | None):
+        raise NotifierError(
+            f'connection {CONNECTION_ID}: extra must be a JSON object; {{"ca_bundle": "/path/of.pem"}} names the only '
+            "CAs to trust"
+        )
+    return path or None

@@ -306,8 +306,8 @@ def test_a_request_that_cannot_be_honoured_is_logged(
 
 @both
 @pytest.mark.parametrize("error", [DestinationError("there is no connection"), RuntimeError("the API server is gone")])
-def test_a_look_up_that_fails_is_logged(
-    receiver: Receiver, log: Any, monkeypatch: pytest.MonkeyPatch, how: str, error: Exception
+def test_a_look_up_that_fails_is_logged_and_the_event_left_to_the_relay(
+    receiver: Receiver, log: Any, outbox: FakeOutbox, monkeypatch: pytest.MonkeyPatch, how: str, error: Exception
 ) -> None:
     """In some Airflow versions, a callback that raises takes the others of its batch along."""
 
@@ -322,6 +322,7 @@ def test_a_look_up_that_fails_is_logged(
     call(CompletionNotifier(), make_context(receiver), how)
     (message,) = log.at("error", "exception")
     assert message.startswith("ringback: nothing reported")
+    assert outbox.record_made.status == "due"
 
 
 @both
@@ -332,7 +333,9 @@ def test_an_option_that_is_malformed_is_logged(
     """Not even a broken airflow.cfg makes a callback raise."""
     monkeypatch.setenv("AIRFLOW__RINGBACK__" + option, "soon")
     call(CompletionNotifier(), make_context(receiver), how)
-    assert log.at("exception") == ["ringback: nothing reported"]
+    assert log.at("error") == [
+        f"ringback: nothing reported: [ringback] {option.lower()} is 'soon'; it must be a number"
+    ]
 
 
 @both

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ringback_notifier import _config
+from ringback_notifier._compat import airflow_conf
 from ringback_notifier._config import attempt_timeout, callback_budget, outbox_url, site
 from ringback_notifier._report import Site
+from ringback_notifier.errors import NotifierError, OutboxError
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +106,77 @@ def test_the_outbox_can_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The URL is taken as it is written."""
     monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL", "postgresql://ringback:x@db.example/ringback")
     assert outbox_url() == "postgresql://ringback:x@db.example/ringback"
+
+
+@pytest.fixture
+def airflow_cfg(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Write an option of ``[ringback]`` as it would be in airflow.cfg."""
+    conf = airflow_conf()
+    written = []
+
+    def write(option: str, text: str) -> None:
+        conf.read_string(f"[ringback]\n{option} = {text}\n")
+        written.append(option)
+
+    yield write
+    for option in written:
+        conf.remove_option("ringback", option, remove_default=False)
+
+
+def test_a_percent_sign_in_airflow_cfg_is_told_without_the_password(airflow_cfg: Callable[[str, str], None]) -> None:
+    """Configparser would quote what follows it."""
+    airflow_cfg("outbox_url", "postgresql://ringback:a%hush@db.example/ringback")
+    with pytest.raises(OutboxError) as caught:
+        outbox_url()
+    assert str(caught.value) == "[ringback] outbox_url cannot be read; in airflow.cfg write %% for %"
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_percent_sign_that_is_doubled_in_airflow_cfg_is_one(airflow_cfg: Callable[[str, str], None]) -> None:
+    """As the message says."""
+    airflow_cfg("outbox_url", "postgresql://ringback:a%%40b@db.example/ringback")
+    assert outbox_url() == "postgresql://ringback:a%40b@db.example/ringback"
+
+
+def test_the_outbox_may_come_from_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose output ends with a newline."""
+    monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL_CMD", "echo postgresql://ringback:x@db.example/ringback")
+    monkeypatch.setattr(type(airflow_conf()), "sensitive_config_values", {("ringback", "outbox_url")})
+    assert outbox_url() == "postgresql://ringback:x@db.example/ringback"
+
+
+def test_a_command_that_fails_is_told_without_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have printed a password."""
+    monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL_CMD", "sh -c 'echo hush; exit 1'")
+    monkeypatch.setattr(type(airflow_conf()), "sensitive_config_values", {("ringback", "outbox_url")})
+    with pytest.raises(OutboxError, match="outbox_url cannot be read") as caught:
+        outbox_url()
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("read", "option", "text", "right"),
+    [
+        (attempt_timeout, "attempt_timeout", "soon", "a number"),
+        (_config.callback_grace, "callback_grace", "nan", "a number"),
+        (_config.retention, "retention_days", "14 days", "a number"),
+        (_config.relay_concurrency, "relay_concurrency", "many", "a number"),
+        (_config.relay_host_concurrency, "relay_host_concurrency", "2.5", "a whole number"),
+        (_config.listener_enabled, "listener", "perhaps", "True or False"),
+    ],
+)
+def test_an_option_that_is_malformed_is_named_with_what_is_right(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[], object], option: str, text: str, right: str
+) -> None:
+    """Everybody who reads options knows our errors, and shows them as they are."""
+    monkeypatch.setenv(f"AIRFLOW__RINGBACK__{option.upper()}", text)
+    with pytest.raises(NotifierError) as caught:
+        read()
+    assert str(caught.value) == f"[ringback] {option} is {text!r}; it must be {right}"
+
+
+def test_a_text_that_cannot_be_read_is_named(airflow_cfg: Callable[[str, str], None]) -> None:
+    """Like any other option."""
+    airflow_cfg("source", "https://airflow.example/%team")
+    with pytest.raises(NotifierError, match=r"^\[ringback\] source cannot be read"):
+        site()

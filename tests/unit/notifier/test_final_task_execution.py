@@ -401,6 +401,36 @@ def test_a_refused_destination_is_recorded(receiver: Receiver, outbox: FakeOutbo
     assert "hush" not in (attempt.error or "")
 
 
+@pytest.mark.parametrize(
+    ("error", "try_number", "raised", "recorded"),
+    [
+        (DestinationError("there is no Airflow connection"), 1, AirflowFailException, ["due"]),
+        (RuntimeError("the secrets backend denies access"), 4, RuntimeError, []),
+        (RuntimeError("the secrets backend denies access"), 5, AirflowFailException, ["due"]),
+    ],
+)
+def test_a_look_up_that_fails_leaves_the_event_to_the_relay_once_airflow_tries_no_more(
+    receiver: Receiver,
+    outbox: FakeOutbox,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    try_number: int,
+    raised: type[Exception],
+    recorded: list[str],
+) -> None:
+    """With the body that knows the result, for the relay may find the destination later."""
+
+    def fail(name: str) -> Any:
+        raise error
+
+    monkeypatch.setattr(_context, "load_destination", fail)
+    _, final = make({"rows": 7})
+    with pytest.raises(raised):
+        run(final, FakeTi({"a": "success"}, try_number=try_number, max_tries=4))
+    assert [record.status for record in outbox.records] == recorded
+    assert all(decode_event(record.event.body).data.result == {"rows": 7} for record in outbox.records)
+
+
 @pytest.mark.parametrize("conf", [{}, {"callback": 7}, {"callback": {"url": URL, "events": ["failed"]}}])
 def test_what_is_not_to_be_reported_does_not_touch_the_outbox(
     receiver: Receiver, outbox: FakeOutbox, conf: Any

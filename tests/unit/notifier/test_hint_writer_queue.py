@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from notifier_samples import SITE, STARTED, URL, FakeOutbox
 
 from ringback_notifier import _config, _hint_writer
-from ringback_notifier._hint_writer import HintWriter, OutboxSink, Seen, hint_of
+from ringback_notifier._hint_writer import HintWriter, OutboxOpener, OutboxSink, Seen, hint_of
 from ringback_notifier.errors import OutboxUnavailable
+from ringback_notifier.outbox import Outbox
 from ringback_protocol import event_id
 
 
@@ -296,11 +298,15 @@ def test_a_surprise_is_no_more_than_that(error: Exception, caplog: pytest.LogCap
 def test_a_configuration_that_cannot_be_read_is_no_more_than_that(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread lives on."""
+    """The thread lives on, and says what is wrong, and how many runs it cost."""
     monkeypatch.setenv("AIRFLOW__RINGBACK__CALLBACK_GRACE", "soon")
     opener = Opener()
-    OutboxSink(opener).write([a_run()])
+    OutboxSink(opener).write([a_run(1), a_run(2)], dropped=3)
     assert opener.opened == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "ringback: 5 ended run(s) could not be noted in the outbox: [ringback] callback_grace is 'soon'; it must be a "
+        "number; the relay's sweep finds them"
+    ]
 
 
 def test_an_outbox_is_not_opened_for_nothing() -> None:
@@ -310,6 +316,70 @@ def test_an_outbox_is_not_opened_for_nothing() -> None:
     sink.write([a_run(state="running"), a_run(conf={"callback": 7})])
     sink.close()
     assert opener.opened == 0
+
+
+# --- purging --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Purged(FakeOutbox):
+    """Remembers how it was purged."""
+
+    purges: list[tuple[float, int]] = field(default_factory=list)
+
+    def purge(self, *, before: float, limit: int) -> int:
+        self._maybe_fail()
+        self.purges.append((before, limit))
+        return 0
+
+
+def test_the_outbox_is_purged_once_an_hour_after_something_was_written() -> None:
+    """Where there is no relay, nobody else does."""
+    clock, opener = Clock(), Opener()
+    outbox = opener.outbox = Purged()
+    sink = OutboxSink(opener, clock=clock)
+    sink.write([a_run(state="running")])
+    assert sink.purge_is_due() is False
+    due = []
+    for minute in range(150):
+        clock.now = 60.0 * minute
+        sink.write([a_run(minute)])
+        if sink.purge_is_due():
+            due.append(minute)
+            sink.purge()
+    assert due == [0, 60, 120]
+    assert [limit for _, limit in outbox.purges] == [5_000] * 3
+    assert outbox.purges[0][0] == pytest.approx(time.time() - 14 * 86_400.0, abs=60)
+
+
+def test_the_thread_purges_after_it_has_written() -> None:
+    """And once only, however much it writes."""
+    outbox = Purged()
+    writer = HintWriter(OutboxSink(lambda: outbox), idle=0.05)
+    for number in range(3):
+        writer.put(a_run(number))
+        assert writer.flush(5.0)
+    assert eventually(lambda: threads() == [])
+    assert (len(outbox.hints), len(outbox.purges)) == (3, 1)
+
+
+@pytest.mark.parametrize("option", [None, "forever"])
+def test_a_purge_that_fails_is_no_more_than_that(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, option: str | None
+) -> None:
+    """Nothing is lost by it, and the next hint is written."""
+    opener = Opener()
+    outbox = opener.outbox = Purged()
+    sink = OutboxSink(opener)
+    sink.write([a_run(1)])
+    if option is None:
+        outbox.fails_with = OutboxUnavailable("database is locked")
+    else:
+        monkeypatch.setenv("AIRFLOW__RINGBACK__RETENTION_DAYS", option)
+    sink.purge()
+    outbox.fails_with = None
+    sink.write([a_run(2)])
+    assert (len(outbox.hints), outbox.purges, caplog.records) == (2, [], [])
 
 
 # --- forks ----------------------------------------------------------------------------------------
@@ -326,6 +396,79 @@ def test_a_forked_child_does_not_touch_its_parents_connections() -> None:
     assert (opener.outbox.closed, opener.outbox.forgotten) == (0, 1)
     sink.write([a_run(2)])
     assert (opener.opened, len(opener.outbox.hints)) == (1, 2)
+
+
+def test_a_fork_waits_once_for_work_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight workers that are forked while the outbox is mute hold the scheduler up no longer than one."""
+    monkeypatch.setattr(_hint_writer, "_FORK_SECONDS", 0.3)
+    gate = Gate()
+    writer = HintWriter(OutboxSink(gate), idle=0.05)
+    writer.put(a_run(1))
+    assert gate.entered.wait(5)
+    waits = []
+    for _ in range(8):
+        started = time.monotonic()
+        writer._before_fork()
+        writer._after_fork_in_parent()
+        waits.append(time.monotonic() - started)
+    assert waits[0] >= 0.3
+    assert max(waits[1:]) < 0.2
+    gate.go_on.set()
+    assert writer.flush(5.0)
+    with writer._working():
+        started = time.monotonic()
+        writer._before_fork()
+        assert time.monotonic() - started >= 0.3  # other work, so there is hope again
+        writer._after_fork_in_parent()
+
+
+def test_the_outbox_is_closed_before_a_fork_and_opened_again() -> None:
+    """SQLite's memory of an open file must not be in two processes."""
+    opener = Opener()
+    writer = HintWriter(OutboxSink(opener), idle=30.0)
+    writer.put(a_run(1))
+    assert writer.flush(5.0)
+    writer._before_fork()
+    assert opener.outbox.closed == 1
+    writer._after_fork_in_parent()
+    writer._idle = 0.05
+    writer.put(a_run(2))
+    assert writer.flush(5.0)
+    assert (opener.opened, len(opener.outbox.hints)) == (2, 2)
+
+
+def test_a_locked_file_gives_up_before_a_fork_does() -> None:
+    """So that every fork finds the outbox closed."""
+    assert _hint_writer._FILE_SECONDS < _hint_writer._FORK_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("url", "forks_wait"), [("postgresql://ringback@db.example/ringback", False), ("sqlite:////o.db", True)]
+)
+def test_a_fork_does_not_wait_for_a_server_that_is_called_again(
+    monkeypatch: pytest.MonkeyPatch, url: str, forks_wait: bool
+) -> None:
+    """What there is to import was imported the first time, and nothing else there could harm a child."""
+    monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL", url)
+    monkeypatch.setattr(_hint_writer, "_FORK_SECONDS", 0.2)
+    first, second = FakeOutbox(), Gate()
+    second.outbox = first
+    calls = iter([lambda: first, second])
+    monkeypatch.setattr(Outbox, "open", lambda url, *, wait: next(calls)())
+    opener = OutboxOpener()
+    writer = HintWriter(OutboxSink(opener), idle=0.05)
+    opener.aside = writer.aside
+    writer.put(a_run(1))
+    assert writer.flush(5.0)
+    assert eventually(lambda: threads() == [])
+    writer.put(a_run(2))
+    assert second.entered.wait(5)
+    writer._before_fork()
+    assert writer._forking.held is not forks_wait
+    writer._after_fork_in_parent()
+    second.go_on.set()
+    assert writer.flush(5.0)
+    assert len(first.hints) == 2
 
 
 def test_a_fork_waits_for_a_write_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_the_connection_type_is_the_one_that_is_read() -> None:
 def test_every_option_is_documented_and_every_documented_option_is_read() -> None:
     """The configuration reference tells no stories."""
     source = Path(importlib.import_module("ringback_notifier._config").__file__ or "").read_text(encoding="utf-8")
-    read = set(re.findall(r'(?:_SECTION, |_seconds\(|_count\()"(\w+)"', source))
+    read = set(re.findall(r'(?:_text|_switch|_number|_count)\("(\w+)"', source))
     assert set(INFO["config"]["ringback"]["options"]) == read
 
 
@@ -128,3 +128,8 @@ def test_the_outbox_is_in_airflows_home_and_its_url_is_a_secret(seen: dict[str, 
 def test_airflow_sees_the_notification(seen: dict[str, object]) -> None:
     """It is listed among the notifiers."""
     assert seen["notification"] is True
+
+
+def test_the_outbox_url_says_how_to_write_a_percent_sign() -> None:
+    """Passwords in URLs are percent-encoded, and airflow.cfg has a meaning of its own for the sign."""
+    assert "%%" in INFO["config"]["ringback"]["options"]["outbox_url"]["description"]

@@ -13,7 +13,7 @@ from ringback_notifier import _recording
 from ringback_notifier._attempts import Tried
 from ringback_notifier._policy import Answer, Delivered, NoAnswer, Retry
 from ringback_notifier._recording import OptionalOutbox, Recording, leave_hint, trouble
-from ringback_notifier.errors import OutboxError
+from ringback_notifier.errors import DestinationError, NotAllowedError, OutboxError
 from ringback_notifier.outbox import Outbox, OutboxEvent
 
 OPENED = OptionalOutbox._opened
@@ -41,17 +41,18 @@ class Slow(FakeOutbox):
         self.go_on.wait(10)
 
 
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An outbox behind a network, with little patience."""
-    monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL", "postgresql://ringback:hush@db.example/ringback")
+@pytest.fixture(params=["postgresql://ringback:hush@db.example/ringback", "sqlite:////mnt/hung/outbox.db"])
+def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outbox behind a network, be it a server or a file, with little patience."""
+    monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL", request.param)
     monkeypatch.setattr(_recording, "_NETWORK_SECONDS", 0.1)
+    monkeypatch.setattr(_recording, "_FILE_SECONDS", 0.1)
 
 
 def test_a_database_that_does_not_answer_is_not_waited_for(
     elsewhere: None, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Resolving a name is bounded by nobody else; the thread that hangs in it is left alone."""
+    """Resolving a name, or a mount, is bounded by nobody else; the thread that hangs in it is left alone."""
     slow = Slow()
     monkeypatch.setattr(OptionalOutbox, "_opened", lambda self, url: slow)
     asked = Recording(EVENT, log)
@@ -133,9 +134,47 @@ def test_an_attempt_is_recorded_in_few_words(
     assert (attempt.status, attempt.error, attempt.excerpt) == (status, error, excerpt)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a surprise"), KeyboardInterrupt()])
-def test_what_is_no_refusal_is_not_recorded_as_one(log: Any, outbox: FakeOutbox, error: BaseException) -> None:
-    """It may work the next time."""
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DestinationError("there is no Airflow connection ringback_portal"), "there is no Airflow connection"),
+        (RuntimeError("403 for https://vault.example/?token=hush"), "RuntimeError"),
+    ],
+)
+def test_what_fails_before_anything_is_sent_leaves_the_event_to_the_relay(
+    log: Any, outbox: FakeOutbox, error: Exception, said: str
+) -> None:
+    """A secrets backend that does not answer looks like a connection that is missing, and may answer in a moment."""
     with pytest.raises(type(error)), Recording(EVENT, log):
         raise error
+    record = outbox.record_made
+    assert (record.status, record.due_at, record.event) == ("due", record.now + 5.0, EVENT)
+    (attempt,) = record.attempts
+    assert (attempt.error or "").startswith(said)
+    assert "hush" not in (attempt.error or "")
+    assert outbox.closed == 1
+
+
+def test_only_what_is_not_allowed_is_refused(log: Any, outbox: FakeOutbox) -> None:
+    """Somebody has decided so."""
+    with pytest.raises(NotAllowedError), Recording(EVENT, log, is_retried=lambda error: True):
+        raise NotAllowedError("destination 'default' does not allow it")
+    assert outbox.record_made.status == "refused"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a surprise"), KeyboardInterrupt()])
+def test_what_is_tried_again_or_cut_short_is_not_recorded(log: Any, outbox: FakeOutbox, error: BaseException) -> None:
+    """One sender at a time; and who is told to stop, stops."""
+    with pytest.raises(type(error)), Recording(EVENT, log, is_retried=lambda error: True):
+        raise error
     assert outbox.records == []
+    assert outbox.closed == 0
+
+
+def test_what_is_recorded_stays_whatever_goes_wrong_after_it(log: Any, outbox: FakeOutbox) -> None:
+    """It was delivered."""
+    recording = Recording(EVENT, log)
+    recording.record(Delivered(status=204), [])
+    with pytest.raises(RuntimeError), recording:
+        raise RuntimeError("a surprise")
+    assert outbox.record_made.status == "delivered"

@@ -64,7 +64,7 @@ async def test_connections_are_kept_for_the_next_event(world: World) -> None:
         (Response(status=302, headers={"location": "http://127.0.0.1:1/"}), "due", "redirects are never followed"),
         (Response(status=401), "due", "status 401"),
         (Response(status=410), "gone", "no longer waits"),
-        (RESET, "due", "connect:"),
+        (RESET, "due", "connection:"),
         (Response(status=200, body=b"x" * 100_000), "delivered", None),
         (Response(status=500, body=b"x" * 100_000), "due", "status 500"),
     ],
