@@ -173,7 +173,8 @@ def many_runs(here: Setting) -> None:
         ]
         names = ", ".join(f'"{column}"' for column in columns)
         moment = (
-            f"now() - CASE WHEN n <= {RECENT} THEN interval '2 s' * n ELSE interval '1 hour' + interval '1 s' * n END"
+            f"now() - CASE WHEN n <= {RECENT} THEN interval '15 s' + interval '2 s' * n "
+            "ELSE interval '1 hour' + interval '1 s' * n END"
         )
         connection.execute(
             f"INSERT INTO dag_run (run_id, updated_at, end_date, {names}) "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -25,6 +26,7 @@ Health = Literal["up", "down", "unknown"]
 """What an attempt says of its host."""
 
 _LONGEST_ERROR = 500
+_LOOK_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +85,7 @@ class Attempting:
         at = time.time()
         health: Health = "unknown"
         try:
-            reachable = await self._destinations.get(row.destination)
+            reachable = await asyncio.wait_for(self._destinations.get(row.destination), _LOOK_UP_SECONDS)
         except DestinationError as error:
             outcome: Outcome = NoAnswer(error=f"destination: {error}")
         except Exception as error:  # whatever Airflow's secrets back ends fail with; it is not the event's fault

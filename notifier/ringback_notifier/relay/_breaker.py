@@ -51,6 +51,11 @@ class Breaker:
         circuit = self._circuits.get(host)
         return None if circuit is None else circuit.reopens
 
+    def is_patient(self, host: str) -> bool:
+        """Tell whether a host has been down for so long that its cool-down grows no more."""
+        circuit = self._circuits.get(host)
+        return circuit is not None and circuit.cool_down >= self._longest
+
     def next_probe(self) -> float | None:
         """Return when the first of the open hosts may be probed."""
         times = [circuit.reopens for circuit in self._circuits.values() if circuit.reopens and not circuit.probing]

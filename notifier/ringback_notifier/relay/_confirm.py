@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -73,8 +74,10 @@ class Confirm:
             found = await self._runs.find(((hint.dag_id, hint.run_id) for hint in hints), since=since)
         except RelayApiError as error:
             note(error, self._tally)
-            again = time.time() + self._outage.failed(error)
-            await self._database.call(Outbox.postpone_hints, {hint.key: again for hint in hints})
+            # Not all at the same time, or they would be asked for together for ever.
+            now, pause = time.time(), self._outage.failed(error)
+            again = {hint.key: now + pause * (1 + random.random()) for hint in hints}  # noqa: S311
+            await self._database.call(Outbox.postpone_hints, again)
         else:
             self._outage.over()
             await self._answer(hints, found)

@@ -23,6 +23,7 @@ __all__ = ["Connection", "Reply", "connect"]
 
 _MAX_HEAD_BYTES = 65_536
 _MAX_ADDRESSES = 3
+_MOST_INFORMATIONAL = 10
 _SILENCE = "the server closed the connection without an answer"
 
 
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._head: h11.Response | h11.InformationalResponse | None = None
         self._body = bytearray()
+        self._most = self._informed = 0
         self._ended = False
         self._error: Exception | None = None
         self.idle_since = asyncio.get_running_loop().time()
@@ -67,7 +69,7 @@ class Connection(asyncio.Protocol):
         :raises h11.ProtocolError: if the answer is no HTTP.
         """
         assert self._transport is not None
-        self._busy = True
+        self._busy, self._most, self._informed = True, most, 0
         send = self._http.send
         try:
             self._transport.write(
@@ -126,10 +128,16 @@ class Connection(asyncio.Protocol):
                 if isinstance(event, h11.Response):
                     self._head = event
                 elif isinstance(event, h11.InformationalResponse):
+                    self._informed += 1
                     if event.status_code == 101:  # nobody asked for another protocol
                         self._head, self._ended = event, True
+                    elif self._informed > _MOST_INFORMATIONAL:
+                        self._fail(ConnectionError("the server sends one interim answer after the other"))
+                        return
                 elif isinstance(event, h11.Data):
                     self._body += event.data
+                    if len(self._body) >= self._most:
+                        break
                 elif isinstance(event, h11.EndOfMessage):
                     self._ended = True
                 elif isinstance(event, h11.ConnectionClosed):
@@ -167,7 +175,9 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Be ready for the next request, or closed."""
-        if self._error is None and set(self._http.states.values()) == {h11.DONE}:
+        # What came behind the answer must not be taken for the answer to the next request.
+        clean = self._error is None and not self._http.trailing_data[0]
+        if clean and set(self._http.states.values()) == {h11.DONE}:
             self._http.start_next_cycle()
             self._head, self._ended, self._busy = None, False, False
             self._body.clear()

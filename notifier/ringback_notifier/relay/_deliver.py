@@ -157,7 +157,8 @@ class Deliver:
         reopens = (self._breaker.reopens(host) or clock) - clock
         log.warning("ringback relay: %s does not take events; nothing is sent there for %.0f s", host, reopens)
         self._later(self._lanes.withdraw(host), at=time.time() + reopens)
-        self._opened.add(host)
+        if self._breaker.is_patient(host):
+            self._opened.add(host)
         self.wake.set()
 
     def _later(self, rows: Iterable[Leased], *, at: float) -> None:

@@ -29,7 +29,7 @@ from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._sender import Sender
 from ringback_notifier.relay._settings import RelaySettings
 from ringback_notifier.relay._settling import Settling
-from ringback_notifier.relay._sweep import DUTY, Sweep
+from ringback_notifier.relay._sweep import DUTY, WHAT, Sweep
 from ringback_notifier.relay._tally import DrainReport, Tally
 from ringback_notifier.relay._watching import Watching
 
@@ -140,7 +140,7 @@ class _Drain:
                 tally=self.tally,
                 enqueued=self._deliver.wake.set,
             )
-            self._loops += [("hints", confirm.step), ("sweeping", sweep.step)]
+            self._loops += [("hints", confirm.step), (WHAT, sweep.step)]
             self._on_change.append(confirm.wake.set)
         self._watching = Watching(relay._outbox, self._wake)
         self._tasks: list[asyncio.Task[None]] = []

@@ -16,7 +16,14 @@ from msgspec import UNSET
 
 from ringback_notifier._allow import redacted
 from ringback_notifier._version import VERSION
-from ringback_notifier.relay._errors import RelayApiError, RunsDenied, RunsTooLarge, RunsUnavailable, RunsUnreadable
+from ringback_notifier.relay._errors import (
+    RelayApiError,
+    RunsDenied,
+    RunsFailed,
+    RunsTooLarge,
+    RunsUnavailable,
+    RunsUnreadable,
+)
 from ringback_notifier.relay._requests import (
     PAGE,
     batches,
@@ -36,6 +43,7 @@ log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 10_000_000
 _AT_ONCE = 8
+_MOST_FAILURES = 3
 _OVERLAP = 10
 """Rows that two pages share where there are no cursors: a run that leaves the list moves the others up."""
 
@@ -131,14 +139,17 @@ class RunsApi:
         found = Found()
         for path, wanted in batches(dict.fromkeys(keys), since=since):
             if self._batching:
-                with contextlib.suppress(RunsTooLarge):
+                with contextlib.suppress(RunsTooLarge, RunsFailed):
                     runs = readable(await self._page(path))
                     self._batching = _understood(runs, wanted)
                     # What was asked for by pattern is found by chance, too: the same run id in another DAG.
                     found.runs.update((run.key, run) for run in runs if run.key in wanted)
             missing = [key for key in wanted if key not in found.runs]
             for start in range(0, len(missing), _AT_ONCE):
-                await asyncio.gather(*(self._find_one(key, found) for key in missing[start : start + _AT_ONCE]))
+                some = missing[start : start + _AT_ONCE]
+                await asyncio.gather(*(self._find_one(key, found) for key in some))
+                if len(some) > 1 and all(isinstance(found.failed.get(key), RunsFailed) for key in some):
+                    raise found.failed[some[0]]  # it is not these runs that Airflow has trouble with
             if len(missing) == len(wanted) and sum(key in found.runs for key in missing) > 1:
                 self._batching = False  # nor does every version take "|" for "or"
         return found
@@ -156,15 +167,12 @@ class RunsApi:
             path = changed_path(since=since, until=until, cursor=cursor, offset=offset)
             try:
                 page, at = await self._changed_page(path)
-            except RunsTooLarge as error:
-                log.error("ringback relay: %s; its runs are read one by one, without those that are too large", error)
-                for place in range(offset, offset + PAGE):
-                    path = changed_path(since=since, until=until, cursor=None, offset=place, limit=1)
-                    with contextlib.suppress(RunsTooLarge):
-                        page, at = await self._changed_page(path)
-                        yield Changed(runs=readable(page), at=at)
-                        if not page.dag_runs:
-                            return
+            except (RunsUnreadable, RunsFailed) as error:
+                found, ended = await self._one_by_one(error, since=since, until=until, offset=offset)
+                for changed in found:
+                    yield changed
+                if ended:
+                    return
                 cursor, offset = None, offset + PAGE - _OVERLAP
                 continue
             yield Changed(runs=readable(page), at=at)
@@ -176,6 +184,39 @@ class RunsApi:
                 if len(page.dag_runs) < PAGE:
                     return
                 cursor, offset = None, offset + PAGE - _OVERLAP
+
+    async def _one_by_one(
+        self, error: RelayApiError, *, since: float, until: float, offset: int
+    ) -> tuple[list[Changed], bool]:
+        """Read a page's runs singly, without those that cannot be had: they must not hide the others.
+
+        :param error: why the page cannot be had.
+        :returns: the runs, and whether they are the last.
+        :raises RelayApiError: ``error``, if it is not single runs that Airflow has trouble with.
+        """
+        found: list[Changed] = []
+        failures = lost = 0
+        ended = False
+        for place in range(offset, offset + PAGE):
+            path = changed_path(since=since, until=until, cursor=None, offset=place, limit=1)
+            try:
+                page, at = await self._changed_page(path)
+            except RunsTooLarge:
+                lost += 1
+                continue
+            except (RunsUnreadable, RunsFailed):
+                failures += 1
+                if failures > _MOST_FAILURES + len(found):
+                    raise error from None
+                continue
+            found.append(Changed(runs=readable(page), at=at))
+            ended = not page.dag_runs
+            if ended:
+                break
+        if failures and not found:
+            raise error
+        log.error("ringback relay: %s; read one by one, without %d of its runs", error, lost + failures)
+        return found, ended
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -265,7 +306,10 @@ class RunsApi:
                     return _Answer(response.status_code, response.headers, bytes(body))
         except TimeoutError:
             raise RunsUnavailable(f"{where}: no answer within {self._timeout:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except (httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError) as error:
+            # What they say quotes a header or a piece of the URL, and so maybe a token or a password.
+            raise RunsUnreadable(f"{where}: cannot be asked: {type(error).__name__}; is the base URL right?") from None
+        except (httpx.HTTPError, OSError) as error:
             raise RunsUnavailable(f"{where}: {type(error).__name__}: {error}") from error
 
     async def _open(self) -> httpx.AsyncClient:
@@ -293,7 +337,9 @@ class RunsApi:
         where = f"{self._shown}{path.partition('?')[0]}: status {answer.status}"
         if answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             return RunsDenied(f"{where}: the relay's user must be allowed to read DAGs and DAG runs")
-        if answer.status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS) or answer.status >= 500:
+        if answer.status == httpx.codes.INTERNAL_SERVER_ERROR:
+            return RunsFailed(where)
+        if answer.status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS) or answer.status > 500:
             return RunsUnavailable(where)
         text = answer.body[:300].decode("utf-8", "replace")
         said = "".join(char if char.isprintable() else "·" for char in text)

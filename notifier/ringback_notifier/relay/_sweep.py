@@ -20,12 +20,17 @@ from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
 from ringback_notifier.relay._tally import Tally
 
-__all__ = ["DUTY", "Sweep", "Window", "read_watermark", "window_after", "write_watermark"]
+__all__ = ["DUTY", "WHAT", "Sweep", "Window", "read_watermark", "window_after", "write_watermark"]
 
 log = logging.getLogger(__name__)
 
 DUTY = "sweep"
-LONGEST_WINDOW = 3_600.0
+LONGEST_WINDOW = 300.0
+"""Seconds; a relay that has to stop amid a window begins it again, so it is short."""
+
+WHAT = "sweeping"
+_HINTS_WORK = 60.0
+"""Seconds after a run's end in which a hint is trusted to lead to a report."""
 _DUTY_HELD = 60.0
 
 
@@ -101,6 +106,7 @@ class Sweep:
         """
         if await self._take_duty():
             await self._sweep()
+        self._tally.succeeded_at.add(WHAT)
         await self.wake.wait(self._settings.sweep_interval)
 
     async def _take_duty(self) -> bool:
@@ -112,6 +118,8 @@ class Sweep:
         watermark = read_watermark(await self._database.call(Outbox.duty_value, DUTY))
         if watermark is None:
             watermark = await self._runs.server_time() - self._settings.sweep_lookback + self._settings.sweep_overlap
+            # At once: made anew after a failure, it would be later.
+            await self._database.call(Outbox.set_duty_value, DUTY, self._owner, write_watermark(watermark))
         while True:
             window = window_after(watermark, overlap=self._settings.sweep_overlap)
             started: float | None = None
@@ -146,7 +154,12 @@ class Sweep:
         missing = [event_id for event_id in wanted if event_id not in known]
         if not missing:
             return
-        hinted = await self._database.call(Outbox.hinted, missing)
+        young = [
+            each.event.event_id
+            for run, each in zip(settled, judged, strict=True)
+            if isinstance(each, Report) and run.end_date and at - run.end_date.timestamp() < _HINTS_WORK
+        ]
+        hinted = await self._database.call(Outbox.hinted, young) if young else set()
         found = [wanted[event_id] for event_id in missing if event_id not in hinted]
         events = [each.event for each in found if isinstance(each, Report)]
         if events:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -107,6 +108,8 @@ def runs_api(connection: Any) -> RunsApi:
     if "://" not in host:
         scheme = connection.schema if connection.schema in ("http", "https") else "https"
         host = f"{scheme}://{host}"
+    if "@" in host:
+        raise NotifierError(f"connection {CONNECTION_ID}: host must not hold credentials; they are login and password")
     if not host.startswith(("https://", "http://")):
         raise NotifierError(f"connection {CONNECTION_ID}: host must start with https:// or http://")
     if connection.port:
@@ -117,7 +120,10 @@ def runs_api(connection: Any) -> RunsApi:
     ca_bundle = _ca_bundle(connection.extra)
     if connection.login:
         return RunsApi(host, username=connection.login, password=connection.password, ca_bundle=ca_bundle)
-    return RunsApi(host, token=connection.password or None, ca_bundle=ca_bundle)
+    token = (connection.password or "").strip() or None
+    if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise NotifierError(f"connection {CONNECTION_ID}: its password, without a login, is no token")
+    return RunsApi(host, token=token, ca_bundle=ca_bundle)
 
 
 def _ca_bundle(extra: str | None) -> str | None:

@@ -251,3 +251,31 @@ async def test_a_run_that_may_not_be_read_does_not_hold_up_the_others(world: Wor
     report = await drain_until(quiet(world, airflow), lambda: len(receiver.requests) == 1)
     assert world.status(hint.key) == "hint"
     assert "allowed to read" in (report.last_error or "")
+
+
+async def test_a_run_that_airflow_cannot_show_does_not_hold_up_the_others(world: World) -> None:
+    """A list with it is a server error, and so is the run itself; all the others are reported."""
+    receiver, airflow = world.receiver(), world.airflow()
+    runs = [run_of(receiver.url, number) for number in range(12)]
+    airflow.runs += runs
+    broken = airflow._json(500, {"detail": "Internal Server Error"})
+    airflow.trouble = lambda request: broken if "dags/~" in request.path or request.path.endswith("/ext__7") else None
+    for run in runs:
+        world.hint(run, receiver.url)
+    await drain_until(quiet(world, airflow), lambda: world.outbox.counts().get("delivered") == 11, seconds=20)
+    assert world.status(true_id(runs[7], receiver.url)) == "hint"
+
+
+async def test_a_server_that_fails_altogether_loses_no_hint(world: World) -> None:
+    """As long as Airflow answers every question with an error, nothing is dropped; then everything is reported."""
+    receiver, airflow = world.receiver(), world.airflow()
+    runs = [run_of(receiver.url, number) for number in range(12)]
+    airflow.runs += runs
+    broken = airflow._json(500, {"detail": "Internal Server Error"})
+    airflow.trouble = lambda request: broken if "dagRuns" in request.path else None
+    for run in runs:
+        world.hint(run, receiver.url)
+    await quiet(world, airflow).drain(1)
+    assert world.outbox.counts()["hint"] == 12
+    airflow.trouble = lambda request: None
+    await drain_until(quiet(world, airflow), lambda: world.outbox.counts().get("delivered") == 12, seconds=20)

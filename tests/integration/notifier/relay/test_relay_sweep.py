@@ -248,3 +248,45 @@ async def test_an_answer_without_a_clock_is_no_sweep(world: World) -> None:
     report = await drain_until(world.relay(airflow), lambda: len(airflow.requests) >= 3)
     assert watermark(world) is None
     assert "Date" in (report.last_error or "")
+
+
+async def test_a_run_that_airflow_cannot_show_does_not_stop_the_sweep(world: World) -> None:
+    """Every page with it is a server error; its neighbours are reported all the same, and the watermark moves on."""
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(30)]
+    broken = airflow._json(500, {"detail": "Internal Server Error"})
+
+    def trouble(request: Request) -> Response | None:
+        if "dags/~" not in request.path:
+            return None
+        first, limit = int(request.query.get("offset", ["0"])[0]), int(request.query["limit"][0])
+        return broken if first <= 11 < first + limit else None
+
+    airflow.trouble = trouble
+    began = time.time()
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 29, seconds=20)
+    assert (watermark(world) or 0) > began - 60
+
+
+async def test_a_list_that_fails_altogether_keeps_the_watermark(world: World) -> None:
+    """An outage is no reason to pass over anybody; and the first sweep looks back from when it was first tried."""
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number) for number in range(5)]
+    broken = airflow._json(500, {"detail": "Internal Server Error"})
+    airflow.trouble = lambda request: broken if "dags/~" in request.path else None
+    report = await world.relay(airflow).drain(2)
+    first = watermark(world)
+    assert report.stuck == ("sweeping",)
+    await world.relay(airflow).drain(1)
+    assert watermark(world) == first
+    airflow.trouble = lambda request: None
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 5)
+
+
+async def test_a_hint_that_leads_nowhere_is_not_waited_for(world: World) -> None:
+    """Once a run has been over for a minute, the sweep reports it whether there is a hint or not."""
+    receiver, airflow = world.receiver(), world.airflow()
+    run = ended(receiver.url, ago=90.0, updated_at=time.time() - 1)
+    airflow.runs.append(run)
+    world.hint(run, receiver.url, due_at=time.time() + 3_600)
+    await drain_until(world.relay(airflow), lambda: world.status(true_id(run, receiver.url)) == "delivered")
