@@ -70,13 +70,14 @@ def status(
         return
     if not relays:
         typer.echo("No relay has been here.")
-    for relay in relays:
+    alive = [relay for relay in relays if relay["alive"]]
+    for relay in alive:
         done = ", ".join(f"{count} {what}" for what, count in relay.get("counts", {}).items() if count)
-        typer.echo(
-            f"{'alive' if relay['alive'] else 'gone '}  {relay.get('kind', '?'):8} {relay['relay']}  {done or 'idle'}"
-        )
-        if relay["alive"] and relay.get("last_error"):
+        typer.echo(f"alive  {relay.get('kind', '?'):8} {relay['relay']}  {done or 'idle'}")
+        if relay.get("last_error"):
             typer.echo(f"       last error: {relay['last_error']}")
+    if ended := len(relays) - len(alive):  # one that is a task ends every minute
+        typer.echo(f"{ended} more {'has' if ended == 1 else 'have'} ended or died.")
     typer.echo(
         "events: " + (", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count) or "none")
     )
