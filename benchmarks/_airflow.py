@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from demo.local_airflow import LocalAirflow, free_port
 from demo.local_postgres import LocalPostgres
+from demo.local_relay import ringback
+from demo.serving import serving
 from ringback_protocol import PrivateKey
+from ringback_receiver import AsyncAirflowClient, Receiver
 
-__all__ = ["Setting", "relay_process", "setting"]
+__all__ = ["CallersSide", "Setting", "callers_side", "setting"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,26 @@ class Setting:
     folder: Path
 
     @property
+    def relays_log(self) -> Path:
+        """Where a relay writes its log."""
+        return self.folder / "relay.log"
+
+    @property
     def callback_url(self) -> str:
         """Where events go."""
         return f"http://127.0.0.1:{self.port}/airflow/completions"
+
+
+@dataclass(frozen=True)
+class CallersSide:
+    """Who triggers and waits.
+
+    :param http: Airflow's REST API, signed in, as callers without a library use it.
+    """
+
+    receiver: Receiver
+    client: AsyncAirflowClient
+    http: httpx.AsyncClient
 
 
 @contextlib.contextmanager
@@ -61,60 +80,43 @@ def setting(dags: Path, settings: dict[str, str] | None = None) -> Iterator[Sett
                 "password": key.reveal(),
                 "extra": {"allow": [f"http://127.0.0.1:{port}/"]},
             }
-            reader = {
-                "conn_type": "http",
-                "host": airflow.url,
-                "login": airflow.username,
-                "password": airflow.password,
-            }
             airflow.environment.update(
                 {
                     "AIRFLOW_CONN_RINGBACK_DEFAULT": json.dumps(destination),
-                    "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(reader),
+                    "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(airflow.reader()),
                     "AIRFLOW__RINGBACK__OUTBOX_URL": postgres.create("outbox"),
                     **(settings or {}),
                 }
             )
             with airflow:
-                ringback(airflow, "outbox", "migrate")
+                ringback(airflow.environment, "outbox", "migrate")
                 airflow.start()
                 yield Setting(airflow=airflow, postgres=postgres, key=key, port=port, folder=folder)
 
 
-def ringback(airflow: LocalAirflow, *arguments: str) -> str:
-    """Run ``ringback …`` beside this Airflow."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ringback_cli", *arguments],
-        env=airflow.environment,
-        cwd=airflow.home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"ringback {' '.join(arguments)}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def relay_process(airflow: LocalAirflow) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``ringback relay`` until the block ends; its log is ``relay.log`` in Airflow's home."""
-    with (airflow.home / "relay.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ringback_cli", "relay"],
-            env=airflow.environment,
-            cwd=airflow.home,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+@asynccontextmanager
+async def callers_side(here: Setting) -> AsyncIterator[CallersSide]:
+    """Open a caller's clients and put its receiver on the air, until the block ends."""
+    airflow = here.airflow
+    with airflow.api() as signed_in:
+        headers = {"authorization": signed_in.headers["authorization"]}
+    async with (
+        AsyncAirflowClient(
+            airflow.url, username=airflow.username, password=airflow.password, timeout=60, trust_env=False
+        ) as client,
+        httpx.AsyncClient(
+            base_url=airflow.url,
+            headers=headers,
+            timeout=120,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None),
+        ) as http,
+    ):
+        receiver = Receiver(
+            callback_url=here.callback_url,
+            keys=[here.key.public()],
+            airflow=client,
+            store=f"sqlite:///{here.folder / 'ringback.db'}",
         )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        async with serving(receiver, here.port):
+            yield CallersSide(receiver=receiver, client=client, http=http)

@@ -21,10 +21,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks._airflow import Setting, relay_process, setting
+from benchmarks._airflow import Setting, callers_side, setting
 from benchmarks._figures import keep, spread
-from demo.serving import serving
-from ringback_receiver import AsyncAirflowClient, Receiver, RunHandle
+from demo.local_relay import running_relay
+from ringback_receiver import RunHandle
 
 CALLERS = (100, 500)
 PROBE_PAUSE = 0.05
@@ -44,7 +44,6 @@ class Bench:
 
     here: Setting
     http: httpx.AsyncClient
-    receiver: Receiver
     handles: list[RunHandle]
     seconds: float
 
@@ -81,7 +80,7 @@ async def nobody(bench: Bench, callers: int) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def on_wait(bench: Bench, callers: int) -> AsyncIterator[None]:
-    """Let callers read ``/wait`` at its default interval for clients that care, one second."""
+    """Let callers read ``/wait`` at an interval of one second."""
     ready = asyncio.Semaphore(0)
 
     async def caller(handle: RunHandle) -> None:
@@ -102,7 +101,7 @@ async def on_wait(bench: Bench, callers: int) -> AsyncIterator[None]:
 async def on_ours(bench: Bench, callers: int) -> AsyncIterator[None]:
     """Let callers await a completion, with a relay that sweeps."""
     async with waiting([handle.completion(timeout=600) for handle in bench.handles[:callers]]):
-        with relay_process(bench.here.airflow):
+        with running_relay(bench.here.airflow.environment, bench.here.relays_log):
             await asyncio.sleep(8)  # its start is not what is measured
             yield
 
@@ -133,40 +132,21 @@ async def measure(here: Setting, rounds: int, seconds: float, seed: int) -> dict
     """Return what each kind of window showed."""
     seen = {name: Seen() for name in WINDOWS}
     order, chance = list(WINDOWS), random.Random(seed)
-    airflow = here.airflow
-    async with (
-        AsyncAirflowClient(
-            airflow.url, username=airflow.username, password=airflow.password, timeout=60, trust_env=False
-        ) as client,
-        httpx.AsyncClient(
-            base_url=airflow.url,
-            headers={"authorization": airflow.api().headers["authorization"]},
-            timeout=60,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=None),
-        ) as http,
-    ):
-        await client.pause("bench_bare")
-        receiver = Receiver(
-            callback_url=here.callback_url,
-            keys=[here.key.public()],
-            airflow=client,
-            store=f"sqlite:///{here.folder / 'ringback.db'}",
-        )
-        async with serving(receiver, here.port):
-            handles = [await receiver.trigger("bench_bare") for _ in range(max(CALLERS))]
-            bench = Bench(here=here, http=http, receiver=receiver, handles=handles, seconds=seconds)
-            for number in range(1, rounds + 1):
-                chance.shuffle(order)
-                for name in order:
-                    kind, callers = WINDOWS[name]
-                    async with kind(bench, callers):
-                        await asyncio.sleep(2)
-                        cpu, p95 = await bench.window()
-                    seen[name].cpu.append(cpu)
-                    seen[name].p95.append(p95)
+    async with callers_side(here) as caller:
+        await caller.client.pause("bench_bare")
+        handles = [await caller.receiver.trigger("bench_bare") for _ in range(max(CALLERS))]
+        bench = Bench(here=here, http=caller.http, handles=handles, seconds=seconds)
+        for number in range(1, rounds + 1):
+            chance.shuffle(order)
+            for name in order:
+                kind, callers = WINDOWS[name]
+                async with kind(bench, callers):
                     await asyncio.sleep(2)
-                print(f"  round {number} of {rounds}", flush=True)
+                    cpu, p95 = await bench.window()
+                seen[name].cpu.append(cpu)
+                seen[name].p95.append(p95)
+                await asyncio.sleep(2)
+            print(f"  round {number} of {rounds}", flush=True)
     return seen
 
 

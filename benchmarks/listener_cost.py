@@ -104,7 +104,8 @@ def samples(hook: Any, run: Any, count: int, between: float) -> tuple[list[float
 def writing_to(url: str, idle: float) -> Iterator[None]:
     """Let the listener write to one outbox."""
     from ringback_notifier import _listener
-    from ringback_notifier._hint_writer import HintWriter, OutboxSink
+    from ringback_notifier._hint_sink import OutboxSink
+    from ringback_notifier._hint_writer import HintWriter
     from ringback_notifier.outbox import Outbox
 
     writer = HintWriter(OutboxSink(lambda: Outbox.open(url, wait=2.0)), idle=idle)

@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import psycopg
 
-from benchmarks._airflow import Setting, relay_process, setting
+from benchmarks._airflow import Setting, callers_side, setting
 from benchmarks._figures import keep, spread
-from demo.serving import serving
+from demo.local_relay import running_relay
 from ringback_receiver import AsyncAirflowClient, Receiver
 
 Way = Callable[["Round"], Awaitable[tuple[str, float]]]
@@ -102,34 +102,16 @@ async def measure(here: Setting, rounds: int, seed: int) -> dict[str, list[float
     """Return seconds from the committed end to the caller's knowing, by way."""
     delays: dict[str, list[float]] = {name: [] for name in WAYS}
     chance = random.Random(seed)
-    airflow = here.airflow
-    async with (
-        AsyncAirflowClient(
-            airflow.url, username=airflow.username, password=airflow.password, timeout=60, trust_env=False
-        ) as client,
-        httpx.AsyncClient(
-            base_url=airflow.url,
-            headers={"authorization": airflow.api().headers["authorization"]},
-            timeout=LONG,
-            trust_env=False,
-        ) as http,
-    ):
-        receiver = Receiver(
-            callback_url=here.callback_url,
-            keys=[here.key.public()],
-            airflow=client,
-            store=f"sqlite:///{here.folder / 'ringback.db'}",
-        )
-        async with serving(receiver, here.port):
-            for number in range(rounds + 1):
-                this = Round(receiver, client, http, chance)
-                known = await asyncio.gather(*(way(this) for way in WAYS.values()))
-                await asyncio.sleep(1)
-                if number == 0:
-                    continue  # the first callback of a DAG processor's life takes seconds longer
-                for name, (run_id, moment) in zip(WAYS, known, strict=True):
-                    delays[name].append(moment - committed(here, run_id))
-                print(f"  round {number} of {rounds}", flush=True)
+    async with callers_side(here) as caller:
+        for number in range(rounds + 1):
+            this = Round(caller.receiver, caller.client, caller.http, chance)
+            known = await asyncio.gather(*(way(this) for way in WAYS.values()))
+            await asyncio.sleep(1)
+            if number == 0:
+                continue  # the first callback of a DAG processor's life takes seconds longer
+            for name, (run_id, moment) in zip(WAYS, known, strict=True):
+                delays[name].append(moment - committed(here, run_id))
+            print(f"  round {number} of {rounds}", flush=True)
     return delays
 
 
@@ -149,7 +131,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    with setting(Path(__file__).parent / "dags") as here, relay_process(here.airflow):
+    with (
+        setting(Path(__file__).parent / "dags") as here,
+        running_relay(here.airflow.environment, here.relays_log),
+    ):
         delays = asyncio.run(measure(here, arguments.rounds, arguments.seed))
     figures = {name: spread(values) for name, values in delays.items()}
     print("End of run committed -> caller knows, in seconds:")

@@ -114,11 +114,10 @@ def _airflow(folder: Path, database: str, outbox: str, key: PrivateKey, port: in
         "password": key.reveal(),
         "extra": {"allow": [f"http://127.0.0.1:{port}/"]},
     }
-    reader = {"conn_type": "http", "host": airflow.url, "login": airflow.username, "password": airflow.password}
     airflow.environment.update(
         {
             "AIRFLOW_CONN_RINGBACK_DEFAULT": json.dumps(destination),
-            "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(reader),
+            "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(airflow.reader()),
             "AIRFLOW__RINGBACK__OUTBOX_URL": outbox,
         }
     )

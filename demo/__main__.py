@@ -50,14 +50,7 @@ def main() -> int:
         home.mkdir()
         try:
             with LocalAirflow(home, dags, settings) as airflow:
-                airflow.environment["AIRFLOW_CONN_RINGBACK_AIRFLOW"] = json.dumps(
-                    {
-                        "conn_type": "http",
-                        "host": airflow.url,
-                        "login": airflow.username,
-                        "password": airflow.password,
-                    }
-                )
+                airflow.environment["AIRFLOW_CONN_RINGBACK_AIRFLOW"] = json.dumps(airflow.reader())
                 started = time.monotonic()
                 with console.status("starting Airflow") as status:
                     airflow.start(lambda step: status.update(f"{step} … (half a minute in all)"))

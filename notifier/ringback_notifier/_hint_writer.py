@@ -1,7 +1,6 @@
 """Hints on their way into the outbox: a bounded queue, and a thread that lives while there is something to write.
 
-Whoever puts something into the queue never waits.  What cannot be written is dropped: the relay's sweep finds those
-runs, a little later.
+Whoever puts something into the queue never waits.
 """
 
 from __future__ import annotations
@@ -14,17 +13,12 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    from ringback_notifier._report import Site
-    from ringback_notifier.outbox import Hint, Outbox
-    from ringback_protocol.event import RunState
+from ringback_notifier._hint_sink import OutboxOpener, OutboxSink
+from ringback_notifier._hints import Seen
 
-__all__ = ["HintWriter", "OutboxOpener", "OutboxSink", "Seen", "Seldom", "hint_of", "hint_writer"]
+__all__ = ["HintWriter", "hint_writer"]
 
 log = logging.getLogger(__name__)
 
@@ -33,200 +27,6 @@ _GATHER_SECONDS = 0.01
 _IDLE_SECONDS = 5.0
 _FORK_SECONDS = 0.5
 _EXIT_SECONDS = 1.0
-_FILE_SECONDS = 0.4  # less than a fork waits, so that it gets its turn before a locked file does
-_SERVER_SECONDS = 2.0
-_PURGE_SECONDS = 3_600.0
-_PURGE_LIMIT = 5_000
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """A run whose state has changed, as it was loaded.
-
-    :param conf: what of the run's conf asks for a callback.
-    :param at: Unix seconds.
-    :param has_callback: a callback of the DAG will report it, too, and better.
-    """
-
-    dag_id: str
-    run_id: str
-    start_date: datetime | None
-    conf: Mapping[str, Any]
-    state: RunState
-    at: float
-    has_callback: bool
-
-
-class Seldom:
-    """Something that is said at most once in so many seconds.  Pure: the clock is an argument."""
-
-    def __init__(self, *, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = float("-inf")
-
-    def again(self, now: float) -> bool:
-        """Tell whether it may be said now, and take it as said."""
-        if now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True
-
-
-def hint_of(seen: Seen, site: Site, *, grace: float) -> Hint | None:
-    """Return what to write for a run, or ``None`` where nobody asked for this, or not in a way that can be honoured.
-
-    :param grace: seconds to leave to the DAG's own callback.
-    """
-    from ringback_notifier.outbox import Hint
-    from ringback_protocol import event_id, parse_callback_request
-
-    try:
-        request = parse_callback_request(seen.conf)
-        if request is None or not request.wants(seen.state):
-            return None
-        made = event_id(
-            source=site.source,
-            dag_id=seen.dag_id,
-            run_id=seen.run_id,
-            start_date=seen.start_date,
-            state=seen.state,
-            callback_url=request.url,
-        )
-    except Exception:
-        # The relay's sweep sees the same conf, and reports what is wrong with it.
-        log.debug("ringback: run %s of %s cannot be noted", seen.run_id, seen.dag_id, exc_info=True)
-        return None
-    return Hint(
-        dag_id=seen.dag_id,
-        run_id=seen.run_id,
-        event_id=made,
-        state=seen.state,
-        seen_by="listener",
-        due_at=seen.at + (grace if seen.has_callback else 0.0),
-    )
-
-
-class OutboxOpener:
-    """Opens the outbox that Airflow's configuration names."""
-
-    def __init__(self) -> None:
-        self.aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-        """Entered while a server is waited for, which needs no lock that a fork must not find taken."""
-        self._loaded = False
-
-    def __call__(self) -> Outbox:
-        """Open it.
-
-        :raises OutboxError: if that fails.
-        """
-        from ringback_notifier._config import outbox_url
-        from ringback_notifier.outbox import Outbox
-
-        url = outbox_url()
-        if url.startswith("sqlite:"):
-            return Outbox.open(url, wait=_FILE_SECONDS)
-        with self.aside() if self._loaded else contextlib.nullcontext():
-            outbox = Outbox.open(url, wait=_SERVER_SECONDS)
-        self._loaded = True  # what the first one imported is there from now on
-        return outbox
-
-
-class OutboxSink:
-    """Writes hints, all at hand in one transaction; opens the outbox when it is needed.  Used by one thread at a time.
-
-    :param open_outbox: opens it, or raises.
-    :param clock: monotonic, in seconds.
-    """
-
-    def __init__(self, open_outbox: Callable[[], Outbox], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._open = open_outbox
-        self._clock = clock
-        self._outbox: Outbox | None = None
-        self._site: Site | None = None
-        self._failures = 0
-        self._not_before = float("-inf")
-        self._lost = 0
-        self._warning = Seldom(seconds=60.0)
-        self._purging = Seldom(seconds=_PURGE_SECONDS)
-
-    def write(self, batch: list[Seen], *, dropped: int = 0) -> None:
-        """Write what the batch asks for, or lose it; never raise.
-
-        :param dropped: how many others did not even get into the queue.
-        """
-        self._lost += dropped
-        why: Exception | None = None
-        at_stake = len(batch)  # until it is known who asks for something
-        try:
-            hints = self._hints(batch)
-            at_stake = len(hints)
-            if hints and self._clock() < self._not_before:
-                self._lost += len(hints)
-            elif hints:
-                self._opened().add_hints(hints, now=time.time())
-                self._failures = 0
-        except Exception as error:
-            why = error
-            self._lost += at_stake
-            self._failures += 1
-            pause = min(_FIRST_PAUSE * 2.0 ** (self._failures - 1), _LONGEST_PAUSE)
-            self._not_before = self._clock() + pause
-            self.close()
-        if self._lost and self._warning.again(self._clock()):
-            self._say(why)
-
-    def purge_is_due(self) -> bool:
-        """Tell, once an hour, that it is time to purge: soon after something was written."""
-        return self._outbox is not None and self._purging.again(self._clock())
-
-    def purge(self) -> None:
-        """Delete some of what was settled long ago, for there may be no relay that would; never raise."""
-        from ringback_notifier import _config
-
-        try:
-            self._opened().purge(before=time.time() - _config.retention(), limit=_PURGE_LIMIT)
-        except Exception:
-            log.debug("ringback: the outbox was not purged", exc_info=True)
-
-    def close(self) -> None:
-        """Close the outbox; it is opened again when it is needed."""
-        outbox, self._outbox = self._outbox, None
-        if outbox is not None:
-            with contextlib.suppress(Exception):
-                outbox.close()
-
-    def abandon(self) -> None:
-        """Leave the connections to the process that this one was forked from; new ones are made when needed.
-
-        Source: https://sqlite.org/howtocorrupt.html, section 2.6: not even closing them is safe.
-        """
-        if self._outbox is not None:
-            self._outbox.forget()
-
-    def _hints(self, batch: list[Seen]) -> list[Hint]:
-        from ringback_notifier import _config
-
-        if self._site is None:
-            self._site = _config.site()
-        grace = _config.callback_grace()
-        return [hint for seen in batch if (hint := hint_of(seen, self._site, grace=grace)) is not None]
-
-    def _opened(self) -> Outbox:
-        if self._outbox is None:
-            self._outbox = self._open()
-        return self._outbox
-
-    def _say(self, why: Exception | None) -> None:
-        from ringback_notifier._recording import trouble
-
-        lost, self._lost = self._lost, 0
-        log.warning(
-            "ringback: %d ended run(s) could not be noted in the outbox%s; the relay's sweep finds them",
-            lost,
-            f": {trouble(why)}" if why else "",
-        )
-        log.debug("ringback: not noted", exc_info=why)
 
 
 class HintWriter:

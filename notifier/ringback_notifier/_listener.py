@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
-from ringback_notifier._hint_writer import Seen, Seldom, hint_writer
+from ringback_notifier._hint_writer import hint_writer
+from ringback_notifier._hints import Seen, Seldom
 
 if TYPE_CHECKING:
     from ringback_protocol.event import RunState

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +21,7 @@ from demo.serving import serving_app
 from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient, Completion, CompletionTimeout
 
-__all__ = ["Act", "Stage", "play_all", "relay"]
+__all__ = ["Act", "Stage", "play_all"]
 
 AT_ONCE = 5
 SILENCE = 6.0
@@ -182,36 +178,3 @@ def _api(airflow: LocalAirflow) -> httpx.AsyncClient:
     with airflow.api() as signed_in:
         headers = {"authorization": signed_in.headers["authorization"]}
     return httpx.AsyncClient(base_url=airflow.url, headers=headers, timeout=60, trust_env=False)
-
-
-@contextlib.contextmanager
-def relay(environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Run ``ringback relay`` with Airflow's environment, which names the outbox and the connections that it needs."""
-    program = [sys.executable, "-m", "ringback_cli"]
-    migrated = subprocess.run(
-        [*program, "outbox", "migrate"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert migrated.returncode == 0, migrated.stdout + migrated.stderr
-    log = folder / "relay.log"
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [*program, "relay", "--verbose"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        time.sleep(1)
-        assert process.poll() is None, log.read_text(encoding="utf-8")
-        yield
-        assert process.poll() is None, log.read_text(encoding="utf-8")[-4000:]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -11,10 +11,11 @@ import os
 import pytest
 from conftest import DAGS, ROOT, copy_dags, destination
 from ending_scenes import CASES
-from ending_tiers import Act, Stage, play_all, relay
+from ending_tiers import Act, Stage, play_all
 
 from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
+from demo.local_relay import ringback, running_relay
 from ringback_protocol import PrivateKey
 
 PATHS = ("task", "callback", "listener", "relay")
@@ -48,7 +49,8 @@ def swept(
     """A relay that nobody gives a hint: no listener, and DAGs without any line of ours."""
     folder = tmp_path_factory.mktemp("swept")
     environment = {**airflow.environment, **relays_environment(airflow, postgres.create("swept"))}
-    with relay(environment, folder):
+    ringback(environment, "outbox", "migrate")
+    with running_relay(environment, folder / "relay.log"):
         stage = Stage(airflow=airflow, kind="bare", paths=frozenset({"relay"}), relay=True)
         (acts,) = play_all([stage], key, receiver_port, folder)
     SEEN["relay"] = acts
@@ -65,7 +67,8 @@ def everything(
     home, database = tmp_path_factory.mktemp("everything_airflow"), postgres.create("everything")
     with LocalAirflow(home, dags, destination(key, receiver_port), database=database) as airflow:
         airflow.environment.update(relays_environment(airflow, postgres.create("everything_outbox")))
-        with relay(airflow.environment, folder):
+        ringback(airflow.environment, "outbox", "migrate")
+        with running_relay(airflow.environment, folder / "relay.log"):
             airflow.start()
             stages = [
                 Stage(airflow=airflow, kind="ending", paths=frozenset(), relay=True),

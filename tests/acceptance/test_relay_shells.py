@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from fastapi import FastAPI
 
 from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
+from demo.local_relay import ringback
 from demo.serving import serving_app
 from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient
@@ -42,7 +41,7 @@ def relaying(
     )
     with airflow:
         airflow.environment["AIRFLOW_CONN_RINGBACK_AIRFLOW"] = json.dumps(airflow.reader())
-        assert ringback(airflow, "outbox", "migrate") == "The outbox is up to date.\n"
+        assert ringback(airflow.environment, "outbox", "migrate") == "The outbox is up to date.\n"
         airflow.start()
         yield airflow
 
@@ -61,23 +60,9 @@ async def caller(relaying: LocalAirflow, key: PrivateKey, receiver_port: int, tm
             yield line
 
 
-def ringback(airflow: LocalAirflow, *arguments: str) -> str:
-    """Run ``ringback …`` beside an Airflow and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ringback_cli", *arguments],
-        env=airflow.environment,
-        cwd=airflow.home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 async def alive(airflow: LocalAirflow, kind: str) -> list[dict[str, Any]]:
     """Return the relays of one kind that ``ringback relay status`` calls alive."""
-    said = await asyncio.to_thread(ringback, airflow, "relay", "status", "--json")
+    said = await asyncio.to_thread(ringback, airflow.environment, "relay", "status", "--json")
     relays: list[dict[str, Any]] = json.loads(said)["relays"]
     return [relay for relay in relays if relay["alive"] and relay.get("kind") == kind]
 

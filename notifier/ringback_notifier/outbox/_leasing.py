@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 from sqlalchemy import Connection, update
@@ -13,7 +13,7 @@ from ringback_notifier.outbox._rows import Leased
 from ringback_notifier.outbox._schema import WAITING, events
 from ringback_notifier.outbox._wake import wake
 
-__all__ = ["lease", "release", "renew"]
+__all__ = ["lease", "release"]
 
 _LEASED = tuple(field.name for field in fields(Leased))
 
@@ -33,12 +33,6 @@ def lease(
     # How long each was due, the lease has overwritten.
     leased = [Leased(**dict(zip(_LEASED, row, strict=True))) for row in rows]
     return sorted(leased, key=lambda event: (event.created_at, event.event_id))
-
-
-def renew(connection: Connection, owner: str, event_ids: Iterable[str], *, until: float) -> None:
-    for chunk in chunks(sorted(set(event_ids))):
-        mine = by_id(connection, *_held_by(owner), among(connection, events.c.event_id, chunk))
-        connection.execute(update(events).where(events.c.event_id.in_(mine)).values(due_at=until))
 
 
 def release(connection: Connection, owner: str, event_ids: Sequence[str] | None, *, due_at: float) -> int:

@@ -68,16 +68,6 @@ class Outbox:
             raise
         return cls(database)
 
-    @classmethod
-    def migrate(cls, url: str, *, wait: float = 60.0) -> None:
-        """Create the tables, or bring them to this release's schema.
-
-        :param wait: seconds.
-        """
-        from ringback_notifier.outbox._migrate import migrate
-
-        migrate(url, wait=wait)
-
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
@@ -177,11 +167,6 @@ class Outbox:
         """
         with self._database.writing() as connection:
             _settling.settle(connection, owner, settlements, now=now)
-
-    def renew(self, owner: str, event_ids: Iterable[str], *, until: float) -> None:
-        """Move the end of an owner's leases."""
-        with self._database.writing() as connection:
-            _leasing.renew(connection, owner, event_ids, until=until)
 
     def release(self, owner: str, *, event_ids: Sequence[str] | None, due_at: float) -> int:
         """Give leased events back, to be sent from ``due_at`` on, and return how many; no attempt is counted.

@@ -39,14 +39,6 @@ class Heartbeat:
         self._since = time.time()
 
     async def step(self) -> None:
-        """Give one sign of life, then wait for the next time.
-
-        :raises OutboxError: if the outbox does not answer.
-        """
-        await self.beat()
-        await asyncio.sleep(self._interval)
-
-    async def beat(self) -> None:
         """Give one sign of life.
 
         :raises OutboxError: if the outbox does not answer.
@@ -64,6 +56,10 @@ class Heartbeat:
         if await self._database.call(Outbox.take_duty, name, self._owner, now=now, until=now + 3 * self._interval):
             await self._database.call(Outbox.set_duty_value, name, self._owner, json.dumps(value))
 
+    async def rest(self) -> None:
+        """Wait for the next time."""
+        await asyncio.sleep(self._interval)
+
 
 class Purge:
     """Deletes, once an hour and in small steps, what was settled long ago; one relay does it for all."""
@@ -74,7 +70,7 @@ class Purge:
         self._owner = owner
 
     async def step(self) -> None:
-        """Purge if it is time and nobody else does, then wait.
+        """Purge if it is time and nobody else does.
 
         :raises OutboxError: if the outbox does not answer.
         """
@@ -84,6 +80,9 @@ class Purge:
                 await self._purge(now)
                 await self._database.call(Outbox.set_duty_value, PURGE, self._owner, json.dumps({"at": now}))
             await self._database.call(Outbox.leave_duty, PURGE, self._owner)
+
+    async def rest(self) -> None:
+        """Wait for the next time."""
         await asyncio.sleep(_HELD)
 
     async def _purge(self, now: float) -> None:

@@ -35,11 +35,18 @@ class Wake:
         self._event.clear()
 
 
-async def keep_doing(step: Callable[[], Awaitable[None]], *, what: str, tally: Tally) -> None:
+async def keep_doing(
+    step: Callable[[], Awaitable[None]],
+    *,
+    what: str,
+    tally: Tally,
+    rest: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Take one step after the other for ever; after a failure pause, longer each time.
 
-    :param step: it waits by itself when there is nothing to do.
+    :param step: without ``rest`` it waits by itself when there is nothing to do.
     :param what: what fails, as the log shall name it.
+    :param rest: what comes between two steps that went well.
     """
     outage = Outage(what)
     while True:
@@ -52,6 +59,8 @@ async def keep_doing(step: Callable[[], Awaitable[None]], *, what: str, tally: T
         else:
             outage.over()
             tally.succeeded_at.add(what)
+            if rest is not None:
+                await rest()
 
 
 def note(error: Exception, tally: Tally) -> None:

@@ -29,13 +29,15 @@ from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._sender import Sender
 from ringback_notifier.relay._settings import RelaySettings
 from ringback_notifier.relay._settling import Settling
-from ringback_notifier.relay._sweep import DUTY, WHAT, Sweep
+from ringback_notifier.relay._sweep import DUTY, Sweep
 from ringback_notifier.relay._tally import DrainReport, Tally
 from ringback_notifier.relay._watching import Watching
 
 __all__ = ["DrainReport", "Relay"]
 
 log = logging.getLogger(__name__)
+
+_Step = Callable[[], Awaitable[None]]
 
 _LAST_WORDS = 2.0
 """Seconds for each of the last things to do: writing down, releasing, closing."""
@@ -116,10 +118,11 @@ class _Drain:
         self._heartbeat = Heartbeat(
             database=database, settings=settings, owner=owner, kind=relay._kind, tally=self.tally
         )
-        self._loops: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("delivering", self._deliver.step),
-            ("the heartbeat", self._heartbeat.step),
-            ("purging", Purge(database=database, settings=settings, owner=owner).step),
+        purge = Purge(database=database, settings=settings, owner=owner)
+        self._loops: list[tuple[str, _Step, _Step | None]] = [
+            ("delivering", self._deliver.step, None),
+            ("the heartbeat", self._heartbeat.step, self._heartbeat.rest),
+            ("purging", purge.step, purge.rest),
         ]
         self._on_change = [self._deliver.changed]
         if relay._runs is not None:
@@ -140,14 +143,17 @@ class _Drain:
                 tally=self.tally,
                 enqueued=self._deliver.wake.set,
             )
-            self._loops += [("hints", confirm.step), (WHAT, sweep.step)]
+            self._loops += [("hints", confirm.step, None), ("sweeping", sweep.step, sweep.rest)]
             self._on_change.append(confirm.wake.set)
         self._watching = Watching(relay._outbox, self._wake)
         self._tasks: list[asyncio.Task[None]] = []
         self._writer: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(keep_doing(step, what=what, tally=self.tally)) for what, step in self._loops]
+        self._tasks = [
+            asyncio.create_task(keep_doing(step, what=what, tally=self.tally, rest=rest))
+            for what, step, rest in self._loops
+        ]
         self._writer = asyncio.create_task(
             keep_doing(self._settling.step, what="writing down what was delivered", tally=self.tally)
         )
@@ -173,7 +179,7 @@ class _Drain:
         # Also what was leased by a call that was cancelled before it returned.
         await self._database.call(Outbox.release, self._owner, event_ids=None, due_at=now)
         await self._database.call(Outbox.leave_duty, DUTY, self._owner)
-        await self._heartbeat.beat()
+        await self._heartbeat.step()
         await self._database.call(Outbox.leave_duty, HEARTBEATS + self._owner, self._owner)
 
     async def _close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -13,14 +14,13 @@ from ringback_notifier._report import Site
 from ringback_notifier.outbox import Outbox
 from ringback_notifier.relay._database import Database
 from ringback_notifier.relay._judging import Refuse, Report, judge_ending
-from ringback_notifier.relay._loop import Wake
 from ringback_notifier.relay._refusals import refuse
 from ringback_notifier.relay._run import Run
 from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
 from ringback_notifier.relay._tally import Tally
 
-__all__ = ["DUTY", "WHAT", "Sweep", "Window", "read_watermark", "window_after", "write_watermark"]
+__all__ = ["DUTY", "Sweep", "Window", "read_watermark", "window_after", "write_watermark"]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ DUTY = "sweep"
 LONGEST_WINDOW = 300.0
 """Seconds; a relay that has to stop amid a window begins it again, so it is short."""
 
-WHAT = "sweeping"
 _HINTS_WORK = 60.0
 """Seconds after a run's end in which a hint is trusted to lead to a report."""
 _DUTY_HELD = 60.0
@@ -96,18 +95,19 @@ class Sweep:
         self._owner = owner
         self._tally = tally
         self._enqueued = enqueued
-        self.wake = Wake()
 
     async def step(self) -> None:
-        """Sweep if that is this relay's duty, then wait for the next time.
+        """Sweep if that is this relay's duty.
 
         :raises RelayApiError: if Airflow does not answer; the next sweep begins where this one did.
         :raises OutboxError: if the outbox does not.
         """
         if await self._take_duty():
             await self._sweep()
-        self._tally.succeeded_at.add(WHAT)
-        await self.wake.wait(self._settings.sweep_interval)
+
+    async def rest(self) -> None:
+        """Wait for the next time."""
+        await asyncio.sleep(self._settings.sweep_interval)
 
     async def _take_duty(self) -> bool:
         now = time.time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import OrderedDict, namedtuple
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -233,6 +234,17 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(Connection, "get", get)
     monkeypatch.setattr(Connection, "async_get", async_get)
     return known
+
+
+def test_an_older_sdk_is_asked_in_a_thread(connections: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Task SDK 1.0 has no asynchronous look-up; the event loop is not held up all the same."""
+    monkeypatch.delattr(Connection, "async_get")
+    asked: list[threading.Thread] = []
+    get = Connection.get
+    monkeypatch.setattr(Connection, "get", lambda conn_id: (asked.append(threading.current_thread()), get(conn_id))[1])
+    with pytest.raises(DestinationError, match="there is no Airflow connection ringback_portal"):
+        asyncio.run(aload_destination("portal"))
+    assert asked[0] is not threading.main_thread()
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])

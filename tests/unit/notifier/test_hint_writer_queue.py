@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from notifier_samples import SITE, STARTED, URL, FakeOutbox
 
-from ringback_notifier import _config, _hint_writer
-from ringback_notifier._hint_writer import HintWriter, OutboxOpener, OutboxSink, Seen, hint_of
+from ringback_notifier import _config, _hint_sink, _hint_writer
+from ringback_notifier._hint_sink import OutboxOpener, OutboxSink
+from ringback_notifier._hint_writer import HintWriter
+from ringback_notifier._hints import Seen, hint_of
 from ringback_notifier.errors import OutboxUnavailable
 from ringback_notifier.outbox import Outbox
 from ringback_protocol import event_id
@@ -267,7 +269,7 @@ def test_a_failing_outbox_loses_hints_and_is_tried_again_later(where: str, caplo
 
 def test_a_failing_outbox_is_told_once_a_minute_with_the_number_lost(caplog: pytest.LogCaptureFixture) -> None:
     """The reason is there, the traceback only for those who debug."""
-    caplog.set_level(logging.INFO, logger=_hint_writer.__name__)
+    caplog.set_level(logging.INFO, logger=_hint_sink.__name__)
     clock, opener = Clock(), Opener()
     opener.error = OutboxUnavailable("database is locked")
     sink = OutboxSink(opener, clock=clock)
@@ -439,7 +441,7 @@ def test_the_outbox_is_closed_before_a_fork_and_opened_again() -> None:
 
 def test_a_locked_file_gives_up_before_a_fork_does() -> None:
     """So that every fork finds the outbox closed."""
-    assert _hint_writer._FILE_SECONDS < _hint_writer._FORK_SECONDS
+    assert _hint_sink.FILE_SECONDS < _hint_writer._FORK_SECONDS
 
 
 @pytest.mark.parametrize(

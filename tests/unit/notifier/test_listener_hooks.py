@@ -14,7 +14,7 @@ from airflow.listeners.spec import dagrun
 from notifier_samples import STARTED, URL, dag_run
 
 from ringback_notifier import _listener
-from ringback_notifier._hint_writer import Seen, Seldom
+from ringback_notifier._hints import Seen, Seldom
 from ringback_notifier.plugin import RingbackPlugin
 
 

@@ -12,7 +12,8 @@ from listener_samples import URL, a_run
 
 from ringback_notifier import _listener
 from ringback_notifier._config import outbox_url
-from ringback_notifier._hint_writer import HintWriter, OutboxOpener, OutboxSink
+from ringback_notifier._hint_sink import OutboxOpener, OutboxSink
+from ringback_notifier._hint_writer import HintWriter
 from ringback_notifier.outbox import Outbox, OutboxEvent
 
 OWN, OTHERS, CHILDS = ["scheduler"], ["other 1", "other 2"], ["child 1", "child 2", "child 3"]

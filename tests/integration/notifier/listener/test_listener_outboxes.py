@@ -18,8 +18,9 @@ import pytest
 from listener_samples import URL, a_run, noted
 
 from demo.local_postgres import LocalPostgres
-from ringback_notifier import _hint_writer, _listener
-from ringback_notifier._hint_writer import HintWriter, OutboxSink
+from ringback_notifier import _hint_sink, _listener
+from ringback_notifier._hint_sink import OutboxSink
+from ringback_notifier._hint_writer import HintWriter
 from ringback_notifier.outbox import Outbox
 from ringback_protocol import event_id
 
@@ -29,8 +30,8 @@ Listen = Callable[..., HintWriter]
 @pytest.fixture
 def listen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen]:
     """Let the listener write to an outbox; it opens it again soon after a failure."""
-    monkeypatch.setattr(_hint_writer, "_FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(_hint_writer, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(_hint_sink, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(_hint_sink, "_LONGEST_PAUSE", 0.1)
     writers = []
 
     def start(url: str, wait: float = 1.0) -> HintWriter:

@@ -85,7 +85,7 @@ def quarrel(url: str, name: str) -> None:
                     settlements = [settlement(id_, choice.choice(["due", "delivered", "dead"])) for id_ in ids]
                     outbox.settle(name, settlements, now=NOW)
                 case 6:
-                    outbox.renew(name, ids, until=NOW)
+                    outbox.release(name, event_ids=ids, due_at=NOW)
                 case 7:
                     outbox.release(name, event_ids=None, due_at=NOW)
                 case 8:

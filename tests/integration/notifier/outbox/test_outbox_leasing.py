@@ -187,15 +187,6 @@ def test_released_events_are_due_without_an_attempt(outbox: Outbox) -> None:
     assert outbox.counts()["leased"] == 2
 
 
-def test_a_renewed_lease_lasts_longer(outbox: Outbox) -> None:
-    """A slow attempt keeps its event; nobody renews what he does not hold."""
-    outbox.enqueue([make_event(1), make_event(2)], now=NOW)
-    lease(outbox, "relay-1", limit=1)
-    lease(outbox, "relay-2")
-    outbox.renew("relay-1", ["msg_0001", "msg_0002"], until=NOW + 500)
-    assert sorted(lease(outbox, "relay-3", now=NOW + 100)) == ["msg_0002"]
-
-
 def test_a_host_that_is_dead_for_too_long_is_given_up(outbox: Outbox) -> None:
     """Old events of that host, not its young ones nor another's, are dead, and a row says why."""
     outbox.enqueue([make_event(1), make_event(2, url="https://other.example/")], now=NOW)

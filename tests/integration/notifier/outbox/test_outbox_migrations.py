@@ -82,7 +82,7 @@ def test_migrating_again_changes_nothing(url: str, outbox: Outbox) -> None:
     """The command may run at every deployment."""
     outbox.add_hints([make_hint()], now=NOW)
     migrate(url)
-    Outbox.migrate(url)
+    migrate(url)
     assert outbox.counts()["hint"] == 1
 
 
@@ -92,7 +92,7 @@ def test_a_server_without_tables_is_refused_with_the_command(
     """Only a person migrates a server; the message says how."""
     with pytest.raises(OutboxError, match="tables are missing or of an older release; run `ringback outbox migrate`"):
         Outbox.open(empty_database, wait=5)
-    Outbox.migrate(empty_database)
+    migrate(empty_database)
     assert opening(empty_database).counts()["hint"] == 0
 
 
