@@ -54,6 +54,7 @@ class Confirm:
         self._enqueued = enqueued
         self._outage = Outage("confirming hints")
         self._denied = Outage("confirming some of the hints")
+        self._taken: list[HintRow] = []
         self.wake = Wake()
 
     async def step(self) -> None:
@@ -62,9 +63,7 @@ class Confirm:
         :raises OutboxError: if the outbox does not answer.
         """
         now = time.time()
-        hints = await self._database.call(
-            Outbox.take_hints, now=now, limit=self._settings.confirm_batch, again_at=now + _TAKEN_FOR
-        )
+        hints = await self._database.call(self._take, now=now)
         if not hints:
             await self.wake.wait(await self._idle(now))
             return
@@ -81,6 +80,25 @@ class Confirm:
         else:
             self._outage.over()
             await self._answer(hints, found)
+        self._taken = []
+
+    async def leave(self) -> None:
+        """Give back what was taken and is not answered yet; only once no step is under way.
+
+        :raises OutboxError: if the outbox does not answer.
+        """
+        await self._database.call(self._give_back)
+
+    # These two run in the outbox's thread, one after the other: also what was taken by a call whose step was
+    # cancelled before it returned is given back.
+
+    def _take(self, outbox: Outbox, *, now: float) -> list[HintRow]:
+        limit = self._settings.confirm_batch
+        self._taken = outbox.take_hints(now=now, limit=limit, again_at=now + _TAKEN_FOR)
+        return self._taken
+
+    def _give_back(self, outbox: Outbox) -> None:
+        outbox.postpone_hints(dict.fromkeys((hint.key for hint in self._taken), time.time()))
 
     async def _answer(self, hints: Sequence[HintRow], found: Found) -> None:
         self._note_denied(found)

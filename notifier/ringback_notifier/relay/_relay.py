@@ -125,8 +125,9 @@ class _Drain:
             ("purging", purge.step, purge.rest),
         ]
         self._on_change = [self._deliver.changed]
+        self._confirm: Confirm | None = None
         if relay._runs is not None:
-            confirm = Confirm(
+            self._confirm = confirm = Confirm(
                 database=database,
                 runs=relay._runs,
                 site=relay._site,
@@ -178,6 +179,8 @@ class _Drain:
         now = time.time()
         # Also what was leased by a call that was cancelled before it returned.
         await self._database.call(Outbox.release, self._owner, event_ids=None, due_at=now)
+        if self._confirm is not None:
+            await self._confirm.leave()
         await self._database.call(Outbox.leave_duty, DUTY, self._owner)
         await self._heartbeat.step()
         await self._database.call(Outbox.leave_duty, HEARTBEATS + self._owner, self._owner)

@@ -286,6 +286,8 @@ class RunsApi:
                 if self._login is None
                 else f"{self._shown}{path}: Airflow refuses the credentials of user {self._login['username']!r}"
             )
+        if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise RunsUnavailable(f"{self._shown}{path}: status {answer.status}")  # whichever runs were asked for
         # What Airflow says is not repeated: a validation error quotes the body, and so the password.
         raise self._unexpected(path, _Answer(answer.status, answer.headers, b""))
 

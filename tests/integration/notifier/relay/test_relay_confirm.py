@@ -279,3 +279,16 @@ async def test_a_server_that_fails_altogether_loses_no_hint(world: World) -> Non
     assert world.outbox.counts()["hint"] == 12
     airflow.trouble = lambda request: None
     await drain_until(quiet(world, airflow), lambda: world.outbox.counts().get("delivered") == 12, seconds=20)
+
+
+async def test_a_relay_that_stops_gives_back_the_hints_that_it_was_asking_about(world: World) -> None:
+    """The next relay looks at once, not when the first one would be taken for dead."""
+    receiver, airflow = world.receiver(), world.airflow()
+    run = run_of(receiver.url)
+    airflow.runs.append(run)
+    hint = world.hint(run, receiver.url)
+    airflow.delay = 5.0
+    await drain_until(quiet(world, airflow), lambda: airflow.requests)
+    assert world.status(hint.key) == "hint"
+    airflow.delay = 0.0
+    await drain_until(quiet(world, airflow), lambda: world.status(hint.key) == "delivered")
