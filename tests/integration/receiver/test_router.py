@@ -106,9 +106,11 @@ async def test_endpoint_is_documented(client: httpx.AsyncClient) -> None:
         "400",
         "401",
         "403",
+        "408",
         "410",
         "413",
         "415",
+        "431",
         "503",
     }
     assert set(operation["requestBody"]["content"]) == {
