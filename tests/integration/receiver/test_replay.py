@@ -59,7 +59,7 @@ async def resolve_another(receiver: Receiver, key: PrivateKey, clock: Clock, han
 async def test_repetition_has_no_second_effect_for_as_long_as_a_sender_retries(
     receiver: Receiver, path: Path, key: PrivateKey, clock: Clock
 ) -> None:
-    """Signed afresh as a retry is, to the last attempt of the schedule and a tolerance later, in a store opened anew."""
+    """Signed afresh as a retry is, to the last attempt of the schedule and a tolerance later, store opened anew."""
     handled: list[Completion] = []
     receiver.on_completion("sales", name="keep")(handled.append)
     async with receiver:
