@@ -67,11 +67,11 @@ async def is_recorded(client: httpx.AsyncClient, delivery: tuple[dict[str, str],
     return (await client.post(PATH, headers=headers, content=body)).status_code == 204
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
-async def test_other_methods_are_not_allowed(client: httpx.AsyncClient, method: str) -> None:
+async def test_other_methods_are_not_allowed(client: httpx.AsyncClient) -> None:
     """The answer says what is."""
-    response = await client.request(method, PATH)
-    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        response = await client.request(method, PATH)
+        assert (response.status_code, response.headers["allow"]) == (405, "POST"), method
 
 
 async def test_compressed_event_is_refused(client: httpx.AsyncClient, delivery: tuple[dict[str, str], bytes]) -> None:
@@ -103,36 +103,36 @@ async def test_endless_chunks_end_at_the_limit(client: httpx.AsyncClient) -> Non
     assert b"connection: close" in said
 
 
-@pytest.mark.parametrize(
-    ("more", "answers"),
-    [
-        (["content-length: 2", "content-length: 3"], [400]),
-        (["content-length: 2", "content-length: 2"], [400, 401]),
-        (["content-length: 2", "transfer-encoding: chunked"], [400]),
-        (["content-length: +2"], [400]),
-        (["content-length: 0x2"], [400]),
-        (["content-length: 99999999999999999999999999"], [400, 413]),
-        (["content-length: 20001"], [413]),
-        (["content-length: 2", "content-type: text/plain"], [400]),
-        (["content-length: 2", "webhook-id: msg_2"], [400]),
-        (["content-length: 2", *["x: y"] * 101], [431]),
-        (["content-length: 2", "x: " + "y" * 20_000], [431]),
-        (["content-length: 2", "x: " + "y" * 200_000], [400, 431]),
-        (["content-length: 2", "x y: z"], [400]),
-        (["content-length: 2", "webhook-id : msg_2"], [400]),
-    ],
-    ids=lambda value: "" if isinstance(value[0], int) else value[-1][:30],
-)
-async def test_head_that_lies_or_swells_is_refused(
-    client: httpx.AsyncClient, delivery: tuple[dict[str, str], bytes], more: list[str], answers: list[int]
-) -> None:
-    """By the server or by us: one answer, an end, and nothing recorded.
+LYING_OR_SWOLLEN: list[tuple[list[str], list[int]]] = [
+    (["content-length: 2", "content-length: 3"], [400]),
+    (["content-length: 2", "content-length: 2"], [400, 401]),
+    (["content-length: 2", "transfer-encoding: chunked"], [400]),
+    (["content-length: +2"], [400]),
+    (["content-length: 0x2"], [400]),
+    (["content-length: 99999999999999999999999999"], [400, 413]),
+    (["content-length: 20001"], [413]),
+    (["content-length: 2", "content-type: text/plain"], [400]),
+    (["content-length: 2", "webhook-id: msg_2"], [400]),
+    (["content-length: 2", *["x: y"] * 101], [431]),
+    (["content-length: 2", "x: " + "y" * 20_000], [431]),
+    (["content-length: 2", "x: " + "y" * 200_000], [400, 431]),
+    (["content-length: 2", "x y: z"], [400]),
+    (["content-length: 2", "webhook-id : msg_2"], [400]),
+]
+"""Headers, and the statuses of which one must come.
 
-    A parser that merges two equal lengths gives us one, which is then only too short for its signature.
-    """
-    statuses, _ = await exchange(client, head(delivery[0], *more, "connection: close"), b"{}")
-    assert len(statuses) == 1
-    assert statuses[0] in answers
+A parser that merges two equal lengths gives us one, which is then only too short for its signature.
+"""
+
+
+async def test_head_that_lies_or_swells_is_refused(
+    client: httpx.AsyncClient, delivery: tuple[dict[str, str], bytes]
+) -> None:
+    """By the server or by us: one answer, an end, and nothing recorded."""
+    for more, answers in LYING_OR_SWOLLEN:
+        statuses, _ = await exchange(client, head(delivery[0], *more, "connection: close"), b"{}")
+        assert len(statuses) == 1, more
+        assert statuses[0] in answers, more
     assert not await is_recorded(client, delivery)
 
 

@@ -110,3 +110,20 @@ async def test_more_dripping_bodies_than_places_keep_nobody_out(tmp_path: Path, 
             await until(lambda: sum(bool(dripper.answer) for dripper in bodies) >= SLOW - 50, seconds=30)
             assert await served(url, key) == [202] * 20
             assert {dripper.answer[:12] for dripper in bodies} <= {b"HTTP/1.1 503", b""}
+
+
+async def test_endless_head_is_cut_off(tmp_path: Path, key: PrivateKey) -> None:
+    """The server hangs up before all of it is sent, and serves the next."""
+    with serving(tmp_path / "ringback.db", key) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        sent = 0
+        with (
+            socket.create_connection((host, int(port)), timeout=10) as connection,
+            contextlib.suppress(ConnectionError),
+        ):
+            connection.sendall(HEAD + b"x: ")
+            for _ in range(50):
+                connection.sendall(b"y" * 1_000_000)
+                sent += 1
+        assert sent < 50
+        assert await served(url, key) == [202] * 20
