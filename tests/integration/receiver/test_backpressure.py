@@ -113,3 +113,15 @@ async def test_log_is_not_filled_by_a_store_that_is_away(
         f"event {first}: not recorded: 3 events wait for the store already",
         "requests refused: busy: 9 more since the last such line",
     ]
+
+
+async def test_closing_answers_those_who_wait(receiver: Receiver, path: Path, key: PrivateKey) -> None:
+    """What the store still holds is recorded before it closes, and told so."""
+    await receiver.__aenter__()
+    with locked(path):
+        waiting = [asyncio.create_task(receiver.handle(*delivery(n, key))) for n in range(PLACES)]
+        await asyncio.sleep(0.1)
+        closing = asyncio.create_task(receiver.__aexit__(None, None, None))
+        await asyncio.sleep(0.1)
+    await closing
+    assert {outcome(answer) for answer in await asyncio.gather(*waiting)} == {(202, "parked", None)}
