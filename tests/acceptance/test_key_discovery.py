@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -103,6 +104,32 @@ def test_a_connection_in_a_secrets_back_end_is_found(airflow: LocalAirflow, tmp_
     found = done.stdout.splitlines()[-1].split(" ")
     assert (found[0], found[2]) == (str(key.public()), "0")
     assert found[1].startswith("whpk_")
+
+
+def test_the_printed_rotation_is_what_airflow_takes(airflow: LocalAirflow, add_connection: Add, tmp_path: Path) -> None:
+    """From an export of Airflow's connections to an import of the rotated one, and its keys are published."""
+    old = PrivateKey.generate()
+    name = add_connection(old.reveal())
+    before = published(airflow, name)
+    exported = tmp_path / "exported.json"
+    airflow.run("connections", "export", str(exported), "--file-format", "json")
+    rotate = [sys.executable, "-m", "ringback_cli", "keys", "rotate", "--destination", name]
+    with exported.open() as given:
+        printed = subprocess.run(rotate, stdin=given, capture_output=True, text=True, check=True).stdout
+    (line,) = [line for line in printed.splitlines() if line.startswith("  {")]
+    imported = tmp_path / "rotated.json"
+    imported.write_text(line)
+    airflow.run("connections", "import", "--overwrite", str(imported))
+    deadline = time.monotonic() + 60  # the API server keeps an answer for ten seconds
+    while (after := published(airflow, name)).text == before.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert keys_in(before) == [str(old.public())]
+    assert keys_in(after) == [entry.strip() for entry in printed.splitlines() if entry.startswith("  whpk_")]
+    assert len(keys_in(after)) == 2
+    with airflow.api() as api:
+        kept = api.get(f"/api/v2/connections/ringback_{name}").json()
+    assert "https://portal.example/" in kept["extra"]
 
 
 @pytest.mark.anyio
