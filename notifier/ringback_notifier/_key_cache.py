@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 __all__ = ["KeyCache", "KeysBusy", "KeysUnknown"]
@@ -55,7 +56,7 @@ class KeyCache:
         self._known: dict[str, _Entry] = {}
         self._unknown: dict[str, _Entry] = {}
         self._flights: dict[str, asyncio.Task[tuple[str, ...]]] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._turns = asyncio.Semaphore(_THREADS)
         self._allowance, self._counted_at = _BURST, clock()
 
     async def get(self, name: str) -> tuple[str, ...]:
@@ -79,11 +80,9 @@ class KeyCache:
             raise KeysUnknown from None
 
     async def _fly(self, name: str) -> tuple[str, ...]:
-        # Threads of its own: a secrets back end that hangs must not use up those that Airflow works with.
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ringback-keys")
         try:
-            keys = await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, name)
+            async with self._turns:
+                keys = await self._in_thread(name)
         except Exception as error:
             # Not its text, which may quote a connection.
             log.warning("ringback: keys of destination %r cannot be looked up: %s", name, type(error).__name__)
@@ -92,6 +91,33 @@ class KeyCache:
             del self._flights[name]
         self._keep(name, _Entry(keys, self._clock() + KEPT))
         return keys
+
+    async def _in_thread(self, name: str) -> tuple[str, ...]:
+        """Look up in a thread of its own, which nobody waits for in the end.
+
+        A secrets back end that hangs must neither use up the threads that Airflow works with nor keep it from ending.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[str, ...]] = loop.create_future()
+
+        def look_up() -> None:
+            try:
+                keys, error = self._look_up(name), None
+            except Exception as raised:
+                keys, error = (), raised
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, keys, error)
+
+        def settle(keys: tuple[str, ...], error: Exception | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(keys)
+            else:
+                answer.set_exception(error)
+
+        threading.Thread(target=look_up, name="ringback-keys", daemon=True).start()
+        return await answer
 
     def _keep(self, name: str, entry: _Entry) -> None:
         self._known.pop(name, None)

@@ -66,6 +66,7 @@ class Discover(KeySource):
         self._trusted = TrustedKeys(interval=interval)
         self._http: httpx.AsyncClient | None = None
         self._url, self._name = "", ""
+        self._said: object = None
         self._flight: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -132,17 +133,20 @@ class Discover(KeySource):
     async def _ask_once(self, http: httpx.AsyncClient) -> None:
         self._trusted.asked(self._clock())
         learned = await ask(http, self._url, self._name, etag=self._trusted.etag, within=self._timeout)
-        before, outage = self._trusted.at(self._clock()), self._trusted.failing
         self._trusted.learn(learned, self._clock())
         keys = self._trusted.at(self._clock())
+        news = Failed if isinstance(learned, Failed) else keys
+        if news == self._said:
+            return
+        self._said = news
         if isinstance(learned, Failed):
-            if not outage:
-                log.warning(
-                    "keys cannot be had from %s (%s); going on with the %d known", self._url, learned.why, len(keys)
-                )
-        elif keys != before or outage:
-            level = logging.INFO if keys else logging.ERROR
-            log.log(level, "keys from %s: %s", self._url, " ".join(map(str, keys)) or "it publishes none")
+            log.warning(
+                "keys cannot be had from %s (%s); going on with the %d known", self._url, learned.why, len(keys)
+            )
+        elif keys:
+            log.info("keys from %s: %s", self._url, " ".join(map(str, keys)))
+        else:
+            log.error("keys from %s: it publishes none, so no event can be believed", self._url)
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flight = None

@@ -71,11 +71,6 @@ class TrustedKeys:
         """What the published keys are known by."""
         return self._published.etag if self._published else None
 
-    @property
-    def failing(self) -> bool:
-        """Whether the last answer was a failure."""
-        return self._failures > 0
-
     def at(self, now: float) -> Sequence[PublicKey]:
         """Return the keys that are trusted now."""
         return tuple(key for key, until in self._until if now < until)

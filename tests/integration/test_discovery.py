@@ -346,6 +346,21 @@ async def test_the_log_speaks_once_per_outage(open_receiver: Opener, caplog: pyt
     assert said == ["WARNING", "INFO"]
 
 
+async def test_the_log_says_that_there_are_no_keys(
+    airflow: Airflow, open_receiver: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A destination that has none, from the start: as an error, once."""
+    airflow.keys = []
+    receiver = await open_receiver(Discover(airflow.url, interval=0.05))
+
+    async def asked_often() -> bool:
+        return (await ring(receiver, OLD)).outcome == "keys_unavailable" and airflow.requests > 3
+
+    await eventually(asked_often)
+    said = [record for record in caplog.records if record.getMessage().startswith("keys ")]
+    assert [(record.levelname, "publishes none" in record.getMessage()) for record in said] == [("ERROR", True)]
+
+
 async def test_proxies_of_the_environment_are_ignored(
     airflow: Airflow, open_receiver: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

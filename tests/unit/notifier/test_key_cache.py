@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -154,3 +156,20 @@ def test_a_look_up_that_hangs_keeps_neither_callers_nor_threads(clock: Clock, mo
         assert await cache.get("portal") == ("key",)
 
     asyncio.run(ask())
+
+
+def test_a_look_up_that_hangs_keeps_no_process_from_ending() -> None:
+    """The API server can be stopped while a secrets back end is silent."""
+    program = (
+        "import asyncio, time\n"
+        "from ringback_notifier import _key_cache\n"
+        "_key_cache._LOOK_UP_SECONDS = 0.05\n"
+        "async def main():\n"
+        "    try:\n"
+        "        await _key_cache.KeyCache(lambda name: time.sleep(120)).get('portal')\n"
+        "    except _key_cache.KeysUnknown:\n"
+        "        print('unknown')\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("unknown\n", "")

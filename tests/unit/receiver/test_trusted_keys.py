@@ -85,7 +85,7 @@ def test_failures_are_further_and_further_apart(trusted: TrustedKeys, after: Lea
         waits.append(trusted.ask_again_at)
     assert waits[:7] == [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]
     assert waits[-1] == 300.0
-    assert trusted.failing
     trusted.learn(after, 0.0)
-    assert not trusted.failing
     assert trusted.ask_again_at == 300.0
+    trusted.learn(Failed("down"), 0.0)
+    assert trusted.ask_again_at == 10.0

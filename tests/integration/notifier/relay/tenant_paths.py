@@ -32,7 +32,7 @@ def connection(keys: Sequence[SigningKey], **extra: Any) -> str:
     return json.dumps({"conn_type": "ringback", "password": password, "extra": extra})
 
 
-def _context_of(conf: Conf, number: int) -> tuple[DAG, Any]:
+def _context_of(conf: Conf, number: int, retries: int = 0) -> tuple[DAG, Any]:
     with DAG("d", schedule=None, start_date=STARTED) as dag:
         BaseOperator(task_id="a")
     run = SimpleNamespace(
@@ -53,7 +53,7 @@ def _context_of(conf: Conf, number: int) -> tuple[DAG, Any]:
         state="success",
         task=dag.get_task("a"),
         try_number=1,
-        max_tries=0,
+        max_tries=retries,
         get_task_breadcrumbs=lambda dag_id, run_id: [{"task_id": "a", "map_index": -1, "state": "success"}],
         get_task_states=lambda dag_id, *, run_ids: {run_ids[0]: {"a": "success"}},
         xcom_pull=lambda **_: None,
@@ -62,9 +62,12 @@ def _context_of(conf: Conf, number: int) -> tuple[DAG, Any]:
     return dag, context
 
 
-def final_task(conf: Conf, number: int) -> Any:
-    """Run the final task of one run; what it raises is raised."""
-    dag, context = _context_of(conf, number)
+def final_task(conf: Conf, number: int, retries: int = 0) -> Any:
+    """Run the final task of one run; what it raises is raised.
+
+    :param retries: that are left.
+    """
+    dag, context = _context_of(conf, number, retries)
     return notify_completion(dag=dag).execute(context)
 
 
