@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 10.0
 """Seconds for which an answer is given again without looking."""
+FAILURES_KEPT = 1.0
 MOST_UNKNOWN = 256
 """Names without keys that are remembered."""
 RATE = 5.0
@@ -56,6 +57,7 @@ class KeyCache:
         self._known: dict[str, _Entry] = {}
         self._unknown: dict[str, _Entry] = {}
         self._flights: dict[str, asyncio.Task[tuple[str, ...]]] = {}
+        self._failed: dict[str, float] = {}
         self._turns = asyncio.Semaphore(_THREADS)
         self._allowance, self._counted_at = _BURST, clock()
 
@@ -68,6 +70,8 @@ class KeyCache:
         entry = self._known.get(name) or self._unknown.get(name)
         if entry is not None and self._clock() < entry.until:
             return entry.keys
+        if self._clock() < self._failed.get(name, float("-inf")):
+            raise KeysUnknown
         flight = self._flights.get(name)
         if flight is None:
             if name not in self._known and (len(self._flights) >= _MOST_FLIGHTS or not self._allowed()):
@@ -86,6 +90,8 @@ class KeyCache:
         except Exception as error:
             # Not its text, which may quote a connection.
             log.warning("ringback: keys of destination %r cannot be looked up: %s", name, type(error).__name__)
+            if name in self._known:  # the others have their allowance
+                self._failed[name] = self._clock() + FAILURES_KEPT
             raise KeysUnknown from None
         finally:
             del self._flights[name]
@@ -120,6 +126,7 @@ class KeyCache:
         return await answer
 
     def _keep(self, name: str, entry: _Entry) -> None:
+        self._failed.pop(name, None)
         self._known.pop(name, None)
         self._unknown.pop(name, None)
         if entry.keys:

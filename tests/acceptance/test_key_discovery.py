@@ -53,6 +53,14 @@ def keys_in(answer: httpx.Response) -> list[str]:
     return [entry["key"] for entry in answer.json()["keys"]]
 
 
+def test_airflow_lists_the_endpoint(airflow: LocalAirflow) -> None:
+    """Among the plugins, for whoever wonders where it comes from."""
+    with airflow.api() as api:
+        plugins = api.get("/api/v2/plugins").json()["plugins"]
+    (ours,) = [plugin for plugin in plugins if plugin["name"] == "ringback"]
+    assert [app["url_prefix"] for app in ours["fastapi_apps"]] == ["/ringback"]
+
+
 def test_a_connection_in_the_environment_is_served(airflow: LocalAirflow, key: PrivateKey) -> None:
     """Without signing in; caches may keep it, and its entity tag spares the next one."""
     answer = published(airflow, "default")

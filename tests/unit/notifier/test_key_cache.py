@@ -12,7 +12,16 @@ from collections.abc import Callable
 
 import pytest
 
-from ringback_notifier._key_cache import _BURST, KEPT, MOST_UNKNOWN, RATE, KeyCache, KeysBusy, KeysUnknown
+from ringback_notifier._key_cache import (
+    _BURST,
+    FAILURES_KEPT,
+    KEPT,
+    MOST_UNKNOWN,
+    RATE,
+    KeyCache,
+    KeysBusy,
+    KeysUnknown,
+)
 
 
 class Clock:
@@ -118,8 +127,28 @@ def test_only_so_many_names_without_keys_are_remembered(clock: Clock) -> None:
     assert f"x{MOST_UNKNOWN + 9}" in cache._unknown
 
 
-def test_a_failure_is_not_remembered_and_names_no_secret(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever asks next looks again; the error's text, which may quote a connection, is in no log."""
+def test_a_database_that_fails_is_not_asked_for_every_request(clock: Clock) -> None:
+    """Once a second and name is enough, and when it is back the keys are there."""
+    look_up = LookUp(portal=("key",))
+    cache = KeyCache(look_up, clock=clock)
+
+    async def ask() -> None:
+        await cache.get("portal")
+        clock.now += KEPT
+        look_up.error = ConnectionError()
+        for _ in range(50):
+            with pytest.raises(KeysUnknown):
+                await cache.get("portal")
+        assert look_up.asked == ["portal"] * 2
+        look_up.error = None
+        clock.now += FAILURES_KEPT
+        assert await cache.get("portal") == ("key",)
+
+    asyncio.run(ask())
+
+
+def test_a_failure_is_no_answer_and_names_no_secret(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks next for a name looks again; the error's text, which may quote a connection, is in no log."""
     look_up = LookUp(portal=("key",))
     look_up.error = RuntimeError("whsk_secret")
     cache = KeyCache(look_up, clock=clock)

@@ -41,6 +41,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def put(name: str, **members: Any) -> None:
         monkeypatch.setenv(f"AIRFLOW_CONN_RINGBACK_{name.upper()}", json.dumps({"conn_type": "ringback", **members}))
+        public_keys(name)  # loads what the API server has loaded long before: a look-up has a deadline
 
     return put
 
