@@ -1,39 +1,32 @@
-"""``ringback keys``: make the keys that sign and verify events."""
+"""``ringback keys``: make, show and change the keys that sign and verify events."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from enum import Enum
 from typing import Annotated
 
 import typer
 
+from ringback_cli.key_options import Destination, Scheme, connection_id, receiver_line
+from ringback_cli.keys_public import public
+from ringback_cli.keys_rotate import rotate
 from ringback_protocol import PrivateKey, Secret
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make the keys that sign and verify events.", no_args_is_help=True)
-
-
-class Scheme(str, Enum):
-    """How events are signed."""
-
-    ED25519 = "ed25519"
-    HMAC = "hmac"
+app = typer.Typer(help="Make, show and change the keys that sign and verify events.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Make the keys that sign and verify events."""
+    """Make, show and change the keys that sign and verify events."""
 
 
 @app.command()
 def new(
-    destination: Annotated[
-        str, typer.Option(help="The destination's name: the Airflow connection becomes ringback_<name>.")
-    ] = "default",
+    destination: Destination = "default",
     allow: Annotated[
         list[str] | None, typer.Option(help="A URL pattern that events may go to; may be repeated.")
     ] = None,
@@ -46,8 +39,7 @@ def new(
 
     Example: ringback keys new --allow https://portal.example/airflow/
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", destination):
-        raise typer.BadParameter("1 to 64 letters, digits, '_' or '-'", param_hint="--destination")
+    conn_id = connection_id(destination)
     for pattern in allow or ():
         if not re.match(r"https?://[^/?#\s]", pattern):
             raise typer.BadParameter(f"{pattern!r}: write it as https://host/path/", param_hint="--allow")
@@ -61,7 +53,6 @@ def new(
         "password": signing,
         "extra": {"allow": allow or ["https://portal.example/airflow/"]},
     }
-    conn_id = f"ringback_{destination}"
     add = f"airflow connections add {conn_id} --conn-json {shlex.quote(json.dumps(connection))}"
     if as_json:
         typer.echo(
@@ -80,4 +71,8 @@ def new(
         typer.echo(f"  export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(json.dumps(connection))}\n")
     if not allow:
         typer.echo("Put your receiver's address in place of https://portal.example/airflow/.")
-    typer.echo(f'In the receiver: Receiver(…, keys=["{verifying if scheme is Scheme.ED25519 else "whsec_…"}"])')
+    typer.echo(receiver_line([verifying]))
+
+
+app.command()(public)
+app.command()(rotate)

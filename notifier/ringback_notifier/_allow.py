@@ -114,5 +114,7 @@ def _segments(url: CallbackUrl) -> tuple[str, ...] | None:
 
 def _is_dots(segment: str) -> bool:
     """Whether a server may read this segment as one or more steps through the path."""
-    plain = unquote(unquote(segment))
+    plain = segment
+    while (decoded := unquote(plain)) != plain:  # each time it becomes shorter
+        plain = decoded
     return any(part.split(";")[0] in (".", "..") for part in re.split(r"[/\\]", plain))

@@ -15,6 +15,7 @@ __all__ = [
     "async_connection",
     "base_hook",
     "retry_settings",
+    "server_connection",
     "task_instances_in_callback",
     "task_instances_in_worker",
 ]
@@ -55,6 +56,32 @@ def base_hook() -> Any:
     except ImportError:  # Task SDK < 1.1
         module = importlib.import_module("airflow.hooks.base")
     return module.BaseHook
+
+
+def server_connection(conn_id: str) -> Any:
+    """Return an Airflow connection as the API server sees it, or ``None``.
+
+    Airflow's own ``Connection.get_connection_from_secrets`` calls a connection missing if a secrets back end or the
+    database fails.  Here that is an error: that there is none, and that nobody knows, are two things.
+
+    :raises Exception: what a back end failed with, if no other has the connection.
+    """
+    from airflow.configuration import ensure_secrets_loaded
+
+    failure: Exception | None = None
+    for backend in ensure_secrets_loaded():
+        try:
+            connection = backend.get_connection(conn_id=conn_id)
+        except Exception as error:
+            if type(error).__name__ == "AirflowSecretsBackendAccessDenied":  # Airflow ≥ 3.3: no other is to be asked
+                raise
+            failure = failure or error
+        else:
+            if connection is not None:
+                return connection
+    if failure is not None:
+        raise failure
+    return None
 
 
 def task_instances_in_worker(ti: Any, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:

@@ -54,7 +54,7 @@ def send(delivery: Delivery, *, timeout: float) -> Outcome:
                     excerpt += chunk
                     if len(excerpt) >= MAX_ANSWER_BYTES:
                         break
-            return answer_of(response.status, response.headers, excerpt)
+            return answer_of(delivery, response.status, response.headers, excerpt)
     except FAILURES as error:
         return no_answer(error)
 
@@ -87,7 +87,7 @@ async def _asend(delivery: Delivery, url: CallbackUrl, context: ssl.SSLContext |
                 excerpt += chunk
                 if len(excerpt) >= MAX_ANSWER_BYTES:
                     break
-        return answer_of(response.status, response.headers, excerpt)
+        return answer_of(delivery, response.status, response.headers, excerpt)
 
 
 def send_once(delivery: Delivery, *, timeout: float, tried: list[Tried]) -> Outcome:

@@ -20,7 +20,9 @@ from ringback_protocol import CallbackUrl, CallbackUrlError, sign
 __all__ = ["FAILURES", "MAX_ANSWER_BYTES", "Delivery", "answer_of", "no_answer", "request_headers", "settles"]
 
 MAX_ANSWER_BYTES = 4_096
-_EXCERPT_BYTES = 500
+_EXCERPT_CHARS = 500
+_SECRET_CHARS = 8
+"""From how many characters on a header's value may be a secret."""
 
 FAILURES = (
     AddressRefused,
@@ -72,18 +74,28 @@ def settles(status: int) -> bool:
     return 200 <= status < 300 or status == HTTPStatus.GONE
 
 
-def answer_of(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
+def answer_of(delivery: Delivery, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
     """Read an answer.
 
+    :param delivery: what it answers.
     :param body: its start.
     """
-    text = body[:_EXCERPT_BYTES].decode("utf-8", "replace")
+    text = _without_secrets(body.decode("utf-8", "replace"), delivery.destination)[:_EXCERPT_CHARS]
     retry_after = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
     return Answer(
         status=status,
         retry_after=retry_after_seconds(retry_after.decode("latin-1"), now=datetime.now(timezone.utc)),
         excerpt="".join(char if char.isprintable() else "·" for char in text),
     )
+
+
+def _without_secrets(text: str, destination: Destination) -> str:
+    """Return what a receiver said without the headers that it was sent, which some repeat in their errors."""
+    for value in destination.headers.values():
+        for secret in (value, value.split()[-1] if value else ""):  # "Bearer …", or what comes behind it
+            if len(secret) >= _SECRET_CHARS:
+                text = text.replace(secret, "…")
+    return text
 
 
 def no_answer(error: Exception) -> NoAnswer:

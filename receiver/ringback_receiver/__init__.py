@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ringback_receiver._answer import Answer
     from ringback_receiver._completion import Completion
     from ringback_receiver._dag_run import DagRun
+    from ringback_receiver._discover import Discover
     from ringback_receiver._receiver import Receiver
     from ringback_receiver._run_handle import RunHandle
     from ringback_receiver._store import FailingCall
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         CompletionFailed,
         CompletionTimeout,
         ConfigurationError,
+        KeysUnavailable,
         MissingDependency,
         ReceiverError,
         ReceiverNotOpen,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     # being rung back
     "Receiver",
+    "Discover",
     "RunHandle",
     "Completion",
     "Answer",
@@ -63,6 +66,7 @@ __all__ = [
     "ConfigurationError",
     "MissingDependency",
     "ReceiverNotOpen",
+    "KeysUnavailable",
     "StoreError",
     "RequestError",
     "UnknownRequest",
@@ -89,6 +93,7 @@ __all__ = [
 
 _MODULE_OF = {
     "Receiver": "_receiver",
+    "Discover": "_discover",
     "RunHandle": "_run_handle",
     "Completion": "_completion",
     "Answer": "_answer",
@@ -100,6 +105,7 @@ _MODULE_OF = {
     "ConfigurationError": "errors",
     "MissingDependency": "errors",
     "ReceiverNotOpen": "errors",
+    "KeysUnavailable": "errors",
     "StoreError": "errors",
     "RequestError": "errors",
     "UnknownRequest": "errors",

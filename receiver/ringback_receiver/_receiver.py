@@ -12,14 +12,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from ringback_protocol import (
-    DEFAULT_TOLERANCE,
-    CompletionEvent,
-    VerificationError,
-    parse_verification_keys,
-    verify_event,
-)
-from ringback_protocol.keys import VerificationKey
+from ringback_protocol import DEFAULT_TOLERANCE, CompletionEvent, VerificationError, verify_event
 from ringback_protocol.verifying import Headers
 from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
 from ringback_receiver._answer import Answer, answer_refusal, answer_transition
@@ -28,6 +21,7 @@ from ringback_receiver._dag_run import DagRun
 from ringback_receiver._dispatcher import Dispatcher
 from ringback_receiver._handlers import HandlerFunction, Handlers, describe
 from ringback_receiver._ids import new_request_id
+from ringback_receiver._key_source import Keys, key_source
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, Transition
 from ringback_receiver._refusals import Refusals, claimed_id
 from ringback_receiver._run_handle import RunHandle
@@ -36,6 +30,7 @@ from ringback_receiver._store_url import store_from_url
 from ringback_receiver._waiters import Waiters
 from ringback_receiver.errors import (
     ConfigurationError,
+    KeysUnavailable,
     ReceiverNotOpen,
     StoreError,
     TriggerUnconfirmed,
@@ -86,7 +81,7 @@ class Receiver:
     """The caller's end of the line.  Open it before use: ``async with receiver:``.
 
     :param callback_url: where Airflow reaches this receiver; events for any other URL are refused.
-    :param keys: ``whpk_`` or ``whsec_`` keys, any one of which may sign.
+    :param keys: ``whpk_`` or ``whsec_`` keys, any one of which may sign; or a :class:`Discover`.
     :param airflow: the client that triggers; without one the receiver only receives.
     :param store: a URL such as ``sqlite:///ringback.db``, or a store.
     :param destination: which Airflow connection shall sign, if not the default one.
@@ -104,7 +99,7 @@ class Receiver:
     def __init__(
         self,
         callback_url: str,
-        keys: str | VerificationKey | Iterable[str | VerificationKey],
+        keys: Keys,
         airflow: Airflow | None = None,
         store: str | Store = "sqlite:///ringback.db",
         *,
@@ -122,7 +117,7 @@ class Receiver:
         if not body_timeout > 0:
             raise ConfigurationError("body_timeout must be more than 0 seconds")
         self.callback_url = callback_url
-        self._keys = parse_verification_keys(keys)
+        self._keys = key_source(keys)
         self._airflow = airflow
         self._store = store_from_url(store) if isinstance(store, str) else store
         self._destination = destination
@@ -147,7 +142,12 @@ class Receiver:
         """
         if self._open is not None:
             raise ConfigurationError("the receiver is open already")
-        await self._store.open()
+        await self._keys.open(self._destination or "default")
+        try:
+            await self._store.open()
+        except BaseException:
+            await self._keys.close()
+            raise
         self._open = _Open(self._store, self._handlers, self._clock)
         return self
 
@@ -164,7 +164,10 @@ class Receiver:
         finally:
             self._open = None
             self._summarise(math.inf)
-            await self._store.close()
+            try:
+                await self._keys.close()
+            finally:
+                await self._store.close()
 
     @asynccontextmanager
     async def lifespan(self, app: object) -> AsyncIterator[None]:
@@ -307,15 +310,17 @@ class Receiver:
         now = self._clock()
         self._summarise(time.monotonic())
         try:
-            event = verify_event(
-                headers,
-                body,
-                keys=self._keys,
-                audiences=[self.callback_url],
-                now=now,
-                tolerance=self._tolerance,
+            event = await self._keys.verify(
+                lambda keys: verify_event(
+                    headers,
+                    body,
+                    keys=keys,
+                    audiences=[self.callback_url],
+                    now=now,
+                    tolerance=self._tolerance,
+                )
             )
-        except VerificationError as error:
+        except (VerificationError, KeysUnavailable) as error:
             return self.refuse(error.status, error.reason, headers)
         # Only what is verified waits for the store: strangers cannot fill the places.
         if len(self._recording) >= self._max_waiting:

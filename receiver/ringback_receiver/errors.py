@@ -4,6 +4,7 @@
     ├── ConfigurationError      an argument of the receiver cannot be right (also a ValueError)
     ├── MissingDependency       an optional package is needed and not installed (also an ImportError)
     ├── ReceiverNotOpen         used before it was opened, or after it was closed (also a RuntimeError)
+    ├── KeysUnavailable         the keys are to be discovered, and none is known yet
     ├── StoreError              the store cannot do its work now; the same may work later
     ├── RequestError            about one request; carries its ``request_id``
     │   ├── UnknownRequest      the store has never heard of it (also a LookupError)
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigurationError",
     "MissingDependency",
     "ReceiverNotOpen",
+    "KeysUnavailable",
     "StoreError",
     "RequestError",
     "UnknownRequest",
@@ -70,6 +72,13 @@ class ReceiverNotOpen(ReceiverError, RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("the receiver is not open: use `async with receiver:` or FastAPI(lifespan=receiver.lifespan)")
+
+
+class KeysUnavailable(ReceiverError):
+    """The keys are to be discovered, and none is known now; nothing was verified, and the same may work later."""
+
+    reason = "keys_unavailable"
+    status: int = 503
 
 
 class StoreError(ReceiverError):

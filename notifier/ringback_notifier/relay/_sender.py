@@ -106,7 +106,7 @@ class Sender:
                 connection.close()
             else:
                 self._idle.setdefault(line, []).append(connection)
-        return answer_of(reply.status, reply.headers, b"" if settles(reply.status) else reply.body)
+        return answer_of(delivery, reply.status, reply.headers, b"" if settles(reply.status) else reply.body)
 
     def _kept(self, line: _Line) -> Connection | None:
         connections = self._idle.get(line)
