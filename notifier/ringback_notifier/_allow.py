@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from ringback_notifier.errors import DestinationError
+from ringback_protocol import CallbackUrl, CallbackUrlError, parse_callback_url
 
-__all__ = ["AllowPattern", "allows", "parse_pattern", "redacted"]
+__all__ = ["AllowPattern", "allows", "covers", "parse_pattern", "redacted"]
 
-_PORTS = {"https": 443, "http": 80}
-_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")  # urlsplit drops line breaks and tabs without a word
-# The host and the port, if any: urlsplit also reads a host out of [::1]evil.example.
-_AUTHORITY = re.compile(r"((?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]*)?", re.IGNORECASE)
+_WILDCARD = re.compile(r"([A-Za-z]+://)\*\.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllowPattern:
-    """One entry of an allow-list."""
+    """One entry of an allow-list.
+
+    :param host: a name, an address, or ``*.`` and a name.
+    :param path: its segments.
+    """
 
     scheme: str
     host: str
@@ -32,14 +34,18 @@ class AllowPattern:
 
     def matches(self, scheme: str, host: str, port: int, path: tuple[str, ...]) -> bool:
         """Tell whether a URL, taken apart the same way, is covered."""
-        if (scheme, port) != (self.scheme, self.port):
-            return False
-        if self.host.startswith("*."):
-            if not host.endswith(self.host[1:]) or len(host) < len(self.host):
-                return False
-        elif host != self.host:
-            return False
-        return path[: len(self.path)] == self.path
+        return (
+            (scheme, port) == (self.scheme, self.port)
+            and covers(self.host, host)
+            and path[: len(self.path)] == self.path
+        )
+
+
+def covers(name: str, host: str) -> bool:
+    """Tell whether a name, or ``*.`` and a name for all below it, is that of a host."""
+    if name.startswith("*."):
+        return host.endswith(name[1:]) and len(host) >= len(name)
+    return host == name
 
 
 def parse_pattern(text: object) -> AllowPattern:
@@ -49,20 +55,34 @@ def parse_pattern(text: object) -> AllowPattern:
     """
     if not isinstance(text, str):
         raise DestinationError(f"allow: a pattern must be a text such as https://portal.example/, not {text!r}")
-    parts = _take_apart(text)
-    if parts is None or "?" in text or "#" in text:
-        raise DestinationError(
-            f"allow: {text!r} is no pattern; write scheme, host and optionally port and path, such as "
-            "https://portal.example/airflow/ or https://*.example.com/"
-        )
-    scheme, host, port, path = parts
-    return AllowPattern(scheme=scheme, host=host, port=port, path=path[:-1] if path and not path[-1] else path)
+    below = _WILDCARD.match(text)
+    try:
+        url = parse_callback_url(f"{below[1]}{text[below.end() :]}" if below else text)
+    except CallbackUrlError as error:
+        raise _no_pattern(text, f"it {error.problem}") from None
+    segments = _segments(url)
+    if segments is None or "?" in url.target:
+        raise _no_pattern(text, "it has dot segments or a query")
+    if below and url.address is not None:
+        raise _no_pattern(text, "there is nothing below an address")
+    return AllowPattern(
+        scheme=url.scheme,
+        host=f"*.{url.host}" if below else url.host,
+        port=url.port,
+        path=segments[:-1] if segments and not segments[-1] else segments,
+    )
 
 
 def allows(patterns: Iterable[AllowPattern], url: str) -> bool:
     """Tell whether any pattern covers the URL; a URL with dot segments is never covered."""
-    parts = _take_apart(url)
-    return parts is not None and "*" not in parts[1] and any(pattern.matches(*parts) for pattern in patterns)
+    try:
+        parts = parse_callback_url(url)
+    except CallbackUrlError:
+        return False
+    segments = _segments(parts)
+    return segments is not None and any(
+        pattern.matches(parts.scheme, parts.host, parts.port, segments) for pattern in patterns
+    )
 
 
 def redacted(url: str) -> str:
@@ -78,19 +98,18 @@ def redacted(url: str) -> str:
     return f"{parts.scheme}://{host}{port}{parts.path}" + ("?…" if parts.query else "")
 
 
-def _take_apart(url: str) -> tuple[str, str, int, tuple[str, ...]] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    authority = _AUTHORITY.fullmatch(parts.netloc)
-    if parts.scheme not in _PORTS or authority is None or "\\" in url or not _VISIBLE_ASCII.fullmatch(url):
-        return None
-    segments = tuple(parts.path.split("/")[1:])
-    if any(_is_dots(segment) for segment in segments):
-        return None
-    return parts.scheme, authority[1].lower(), _PORTS[parts.scheme] if port is None else port, segments
+def _no_pattern(text: str, why: str) -> DestinationError:
+    shown = repr(text) if "@" not in text else "a URL with credentials"
+    return DestinationError(
+        f"allow: {shown} is no pattern: {why}; write scheme, host and optionally port and path, such as "
+        "https://portal.example/airflow/ or https://*.example.com/"
+    )
+
+
+def _segments(url: CallbackUrl) -> tuple[str, ...] | None:
+    """Return the segments of a path, or ``None`` if a server might step through them to another one."""
+    segments = tuple(url.target.partition("?")[0].split("/")[1:])
+    return None if any(_is_dots(segment) for segment in segments) else segments
 
 
 def _is_dots(segment: str) -> bool:

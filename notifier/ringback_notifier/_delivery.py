@@ -12,12 +12,10 @@ import random
 import ssl
 import time
 from collections.abc import Generator
-from typing import Any
-
-import httpx
 
 from ringback_notifier._attempts import Pause, Send, Tried, attempts
 from ringback_notifier._exchange import (
+    FAILURES,
     MAX_ANSWER_BYTES,
     Delivery,
     answer_of,
@@ -25,8 +23,10 @@ from ringback_notifier._exchange import (
     request_headers,
     settles,
 )
-from ringback_notifier._network import DeadlineTransport
+from ringback_notifier._network import Deadline
 from ringback_notifier._policy import Decision, NoAnswer, Outcome
+from ringback_notifier._pools import async_connection_pool, connection_pool, http_url
+from ringback_protocol import parse_callback_url
 
 __all__ = ["Delivery", "asend", "asend_within", "send", "send_once", "send_within"]
 
@@ -37,65 +37,56 @@ def send(delivery: Delivery, *, timeout: float) -> Outcome:
     :param timeout: seconds for all of it: resolving, connecting, TLS, sending, the answer.
     :raises DestinationError: if the destination's certificates cannot be read.
     """
-    context = delivery.destination.ssl_context()
-    transport = DeadlineTransport(ssl_context=context, deadline=time.monotonic() + timeout)
+    destination = delivery.destination
+    context = destination.ssl_context()
+    deadline = Deadline(time.monotonic() + timeout)
     try:
+        url = parse_callback_url(delivery.url)
         with (
-            httpx.Client(transport=transport, follow_redirects=False, trust_env=False) as client,
-            client.stream("POST", delivery.url, content=delivery.body, headers=request_headers(delivery)) as response,
-        ):
-            excerpt = b""
-            if not settles(response.status_code):
-                for chunk in response.iter_raw():
-                    excerpt += chunk
-                    if len(excerpt) >= MAX_ANSWER_BYTES:
-                        break
-            return answer_of(response.status_code, response.headers, excerpt)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return no_answer(error)
-
-
-async def asend(delivery: Delivery, *, timeout: float) -> Outcome:
-    """Make one attempt; the same as :func:`send`, for an event loop."""
-    context = delivery.destination.ssl_context()
-    try:
-        return await asyncio.wait_for(_asend(delivery, context), timeout)
-    except asyncio.TimeoutError:
-        return NoAnswer(error="timeout: the deadline for the whole attempt has passed")
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        # OSError: httpcore lets an ssl.SSLError through, such as TLS 1.3's late refusal of a client.
-        return no_answer(error)
-
-
-async def _asend(delivery: Delivery, context: ssl.SSLContext) -> Outcome:
-    opened: list[Any] = []
-
-    async def remember(event: str, info: dict[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            opened.append(info["return_value"])
-
-    try:
-        async with (
-            httpx.AsyncClient(verify=context, follow_redirects=False, trust_env=False, timeout=None) as client,  # noqa: S113
-            client.stream(
-                "POST",
-                delivery.url,
-                content=delivery.body,
-                headers=request_headers(delivery),
-                extensions={"trace": remember},
+            connection_pool(destination, context=context, deadline=deadline) as pool,
+            pool.stream(
+                "POST", http_url(url), headers=request_headers(delivery, url), content=delivery.body
             ) as response,
         ):
             excerpt = b""
-            if not settles(response.status_code):
-                async for chunk in response.aiter_raw():
+            if not settles(response.status):
+                for chunk in response.iter_stream():
                     excerpt += chunk
                     if len(excerpt) >= MAX_ANSWER_BYTES:
                         break
-            return answer_of(response.status_code, response.headers, excerpt)
-    finally:
-        # httpcore forgets a connection that is cancelled in its TLS handshake; the event loop would keep it open.
-        for stream in opened:
-            await stream.aclose()
+            return answer_of(response.status, response.headers, excerpt)
+    except FAILURES as error:
+        return no_answer(error)
+
+
+async def asend(delivery: Delivery, *, timeout: float, context: ssl.SSLContext | None = None) -> Outcome:
+    """Make one attempt; the same as :func:`send`, for an event loop.
+
+    :param context: the destination's TLS settings, if they are at hand.
+    """
+    context = context or delivery.destination.ssl_context()
+    deadline = Deadline(time.monotonic() + timeout)
+    try:
+        return await asyncio.wait_for(_asend(delivery, context, deadline), timeout)
+    except asyncio.TimeoutError:
+        return NoAnswer(error="timeout: the deadline for the whole attempt has passed")
+    except FAILURES as error:
+        return no_answer(error)
+
+
+async def _asend(delivery: Delivery, context: ssl.SSLContext, deadline: Deadline) -> Outcome:
+    url = parse_callback_url(delivery.url)
+    async with (
+        async_connection_pool(delivery.destination, context=context, deadline=deadline) as pool,
+        pool.stream("POST", http_url(url), headers=request_headers(delivery, url), content=delivery.body) as response,
+    ):
+        excerpt = b""
+        if not settles(response.status):
+            async for chunk in response.aiter_stream():
+                excerpt += chunk
+                if len(excerpt) >= MAX_ANSWER_BYTES:
+                    break
+        return answer_of(response.status, response.headers, excerpt)
 
 
 def send_once(delivery: Delivery, *, timeout: float, tried: list[Tried]) -> Outcome:

@@ -9,16 +9,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringback_notifier._addresses import AddressRules
 from ringback_notifier._allow import AllowPattern, allows, parse_pattern, redacted
+from ringback_notifier._egress import EgressProxy, parse_address_rules, parse_egress_proxy
+from ringback_notifier._guard import Guard
 from ringback_notifier.errors import DestinationError, NotAllowedError
-from ringback_protocol import KeyFormatError, SigningKey, parse_signing_keys
+from ringback_protocol import KeyFormatError, SigningKey, parse_callback_url, parse_signing_keys
 
 __all__ = ["CONNECTION_TYPE", "Destination", "connection_id", "parse_destination"]
 
 CONNECTION_TYPE = "ringback"
 CONTENT_TYPES = ("application/json", "application/cloudevents+json")
 
-_KNOWN = ("allow", "headers", "ca_bundle", "client_cert", "client_key", "content_type")
+_KNOWN = (
+    "allow",
+    "allow_networks",
+    "allow_hosts",
+    "egress_proxy",
+    "headers",
+    "ca_bundle",
+    "client_cert",
+    "client_key",
+    "content_type",
+)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")  # section 5.5: no white space around it
 _OURS = frozenset(
@@ -47,6 +60,8 @@ class Destination:
 
     :param keys: newest first.
     :param allow: no pattern, no delivery.
+    :param addresses: exceptions from the rule that events go to public addresses only.
+    :param egress_proxy: the way out, if it is not the direct one; the proxy resolves names then.
     :param headers: added to every request; may hold a bearer token, so never shown.
     :param ca_bundle: path of a PEM file with the only CAs to trust, or ``None`` for the system's.
     :param client_cert: path of a PEM certificate, with ``client_key`` if the key is in another file.
@@ -55,6 +70,8 @@ class Destination:
     name: str
     keys: tuple[SigningKey, ...]
     allow: tuple[AllowPattern, ...]
+    addresses: AddressRules = AddressRules()  # noqa: RUF009 - frozen
+    egress_proxy: EgressProxy | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_bundle: str | None = None
     client_cert: str | None = None
@@ -62,7 +79,9 @@ class Destination:
     content_type: str = "application/json"
 
     def check_allowed(self, url: str) -> None:
-        """Do nothing if the callback URL is covered by the allow-list.
+        """Do nothing if the callback URL is covered by the allow-list, and its host is no forbidden address.
+
+        A name's addresses are judged when it is dialled.
 
         :raises NotAllowedError: saying how to allow it.
         """
@@ -72,6 +91,14 @@ class Destination:
                 f'pattern such as "{_origin(url)}/" to "allow" in the extra of the Airflow connection '
                 f"{connection_id(self.name)}"
             )
+        parts = parse_callback_url(url)
+        if parts.address is not None:
+            self.guard.admit(parts.host, (parts.host,))
+
+    @property
+    def guard(self) -> Guard:
+        """What judges the addresses of a callback URL's host."""
+        return Guard(rules=self.addresses, destination=self.name)
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return the TLS settings of this destination.
@@ -116,6 +143,8 @@ def parse_destination(name: str, *, conn_type: str | None, password: str | None,
         raise DestinationError(f"{where}: extra: allow must be a list of URL patterns")
     try:
         patterns = tuple(parse_pattern(pattern) for pattern in allow)
+        addresses = parse_address_rules(settings.get("allow_networks", []), settings.get("allow_hosts", []), patterns)
+        egress_proxy = parse_egress_proxy(settings.get("egress_proxy"))
     except DestinationError as error:
         raise DestinationError(f"{where}: extra: {error}") from None
     content_type = settings.get("content_type", CONTENT_TYPES[0])
@@ -125,6 +154,8 @@ def parse_destination(name: str, *, conn_type: str | None, password: str | None,
         name=name,
         keys=keys,
         allow=patterns,
+        addresses=addresses,
+        egress_proxy=egress_proxy,
         headers=_headers(settings.get("headers", {}), where),
         ca_bundle=_path(settings, "ca_bundle", where),
         client_cert=_path(settings, "client_cert", where),

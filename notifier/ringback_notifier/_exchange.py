@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from http import HTTPStatus
 
 import httpcore
-import httpx
 
 from ringback_notifier._destination import Destination
 from ringback_notifier._policy import Answer, NoAnswer, retry_after_seconds
 from ringback_notifier._version import VERSION
-from ringback_protocol import sign
+from ringback_notifier.errors import AddressRefused
+from ringback_protocol import CallbackUrl, CallbackUrlError, sign
 
-__all__ = ["MAX_ANSWER_BYTES", "Delivery", "answer_of", "no_answer", "request_headers", "settles"]
+__all__ = ["FAILURES", "MAX_ANSWER_BYTES", "Delivery", "answer_of", "no_answer", "request_headers", "settles"]
 
 MAX_ANSWER_BYTES = 4_096
 _EXCERPT_BYTES = 500
+
+FAILURES = (
+    AddressRefused,
+    CallbackUrlError,
+    OSError,  # httpcore lets an ssl.SSLError through, such as TLS 1.3's late refusal of a client
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+)
+"""What an attempt may end with, short of an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +47,15 @@ class Delivery:
     destination: Destination
 
 
-def request_headers(delivery: Delivery) -> dict[str, str]:
-    """Return the headers of one attempt, signed now."""
+def request_headers(delivery: Delivery, url: CallbackUrl) -> list[tuple[bytes, bytes]]:
+    """Return the headers of one attempt, signed now.
+
+    :param url: the delivery's, taken apart.
+    """
     destination = delivery.destination
-    return {
+    headers = {
+        "host": url.authority,
+        "content-length": str(len(delivery.body)),
         "accept": "application/json",
         "accept-encoding": "identity",
         "user-agent": f"ringback/{VERSION}",
@@ -46,36 +63,42 @@ def request_headers(delivery: Delivery) -> dict[str, str]:
         "content-type": destination.content_type,
         **sign(delivery.event_id, delivery.body, keys=destination.keys, timestamp=int(time.time())),
     }
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
 def settles(status: int) -> bool:
     """Tell whether the status says it all, so that a body that never comes cannot turn a delivery into a failure."""
-    return 200 <= status < 300 or status == httpx.codes.GONE
+    return 200 <= status < 300 or status == HTTPStatus.GONE
 
 
-def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+def answer_of(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
     """Read an answer.
 
-    :param headers: with a case-insensitive look-up.
     :param body: its start.
     """
     text = body[:_EXCERPT_BYTES].decode("utf-8", "replace")
+    retry_after = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
     return Answer(
         status=status,
-        retry_after=retry_after_seconds(headers.get("retry-after"), now=datetime.now(timezone.utc)),
+        retry_after=retry_after_seconds(retry_after.decode("latin-1"), now=datetime.now(timezone.utc)),
         excerpt="".join(char if char.isprintable() else "·" for char in text),
     )
 
 
 def no_answer(error: Exception) -> NoAnswer:
-    """Say why there is no answer: ``timeout: …``, ``connect: …``, ``connection: …`` or ``protocol: …``."""
+    """Say why there is no answer.
+
+    ``timeout: …``, ``connect: …``, ``connection: …``, ``protocol: …``, or ``address: …`` if the guard refused one.
+    """
     kind = (
-        "timeout"
-        if isinstance(error, httpx.TimeoutException | httpcore.TimeoutException)
+        "address"
+        if isinstance(error, AddressRefused)
+        else "timeout"
+        if isinstance(error, httpcore.TimeoutException | TimeoutError)
         else "connect"
-        if isinstance(error, httpx.ConnectError | httpcore.ConnectError)
+        if isinstance(error, httpcore.ConnectError | httpcore.ProxyError)
         else "connection"
-        if isinstance(error, httpx.NetworkError | httpcore.NetworkError | OSError)
+        if isinstance(error, httpcore.NetworkError | OSError)
         else "protocol"
     )
     return NoAnswer(error=f"{kind}: {error}")

@@ -1,91 +1,56 @@
-"""A synchronous httpx transport that keeps to one deadline for the whole exchange.
+"""Network backends under httpcore: no address that is not admitted, and one deadline for the whole exchange.
 
-httpx's own timeouts are per read and write: a server that sends a byte now and then holds a client for
-ever.  Here the network backend under the connection clamps every single step, name resolution
-included, to what is left until the deadline.
+httpcore's own timeouts are per read and write: a server that sends a byte now and then holds a client for
+ever.  Here every single step, name resolution included, is clamped to what is left until the deadline.
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import httpcore
-import httpx
 
-__all__ = ["DeadlineTransport"]
+from ringback_notifier._guard import Admit
+from ringback_notifier._resolver import aresolve, resolve
 
-_MAX_ADDRESSES = 3
+__all__ = ["AsyncBackend", "Backend", "Deadline"]
+
 _WRITE_BYTES = 4_096
 _SocketOptions = Iterable[tuple[Any, ...]] | None
 
 
-class DeadlineTransport(httpx.BaseTransport):
-    """Send over fresh connections, and be done when the deadline has come.
+class Deadline:
+    """When everything must be over.
 
-    :param ssl_context: for https.
-    :param deadline: on the clock of :func:`time.monotonic`, in seconds.
+    :param at: on the clock of :func:`time.monotonic`, in seconds; it may be set anew for the next exchange.
     """
 
-    def __init__(self, *, ssl_context: ssl.SSLContext, deadline: float) -> None:
-        backend = _DeadlineBackend(deadline)
-        self._pool = httpcore.ConnectionPool(ssl_context=ssl_context, network_backend=backend)
+    __slots__ = ("at",)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; errors come as httpx's own."""
-        with _httpx_errors():
-            response = self._pool.handle_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(
-                        scheme=request.url.raw_scheme,
-                        host=request.url.raw_host,
-                        port=request.url.port,
-                        target=request.url.raw_path,
-                    ),
-                    headers=request.headers.raw,
-                    content=request.read(),
-                )
-            )
-        return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+    def __init__(self, at: float) -> None:
+        self.at = at
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._pool.close()
+    def left(self, error: type[httpcore.TimeoutException]) -> float:
+        """Return the seconds that are left.
+
+        :raises httpcore.TimeoutException: ``error``, if there are none.
+        """
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise error("the deadline for the whole attempt has passed")
+        return left
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
+class Backend(httpcore.NetworkBackend):
+    """For threads.
 
-    def __iter__(self) -> Iterator[bytes]:
-        with _httpx_errors():
-            yield from self._response.iter_stream()
+    :param admit: judges a host's addresses; what it raises, but for an ``OSError``, comes out as it is.
+    """
 
-    def close(self) -> None:
-        self._response.close()
-
-
-@contextlib.contextmanager
-def _httpx_errors() -> Iterator[None]:
-    try:
-        yield
-    except httpcore.TimeoutException as error:
-        raise httpx.TimeoutException(str(error) or "deadline passed") from error
-    except httpcore.NetworkError as error:
-        raise httpx.ConnectError(str(error)) from error
-    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
-        raise httpx.RemoteProtocolError(str(error)) from error
-
-
-class _DeadlineBackend(httpcore.NetworkBackend):
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, *, admit: Admit, deadline: Deadline) -> None:
+        self._admit = admit
         self._deadline = deadline
         self._backend = httpcore.SyncBackend()
 
@@ -97,43 +62,46 @@ class _DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: _SocketOptions = None,
     ) -> httpcore.NetworkStream:
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        addresses = _resolve(host, port, _left(self._deadline, httpcore.ConnectTimeout))[:_MAX_ADDRESSES]
+        """Connect to the first of a host's addresses that lets us."""
+        left = self._deadline.left(httpcore.ConnectTimeout)
+        try:
+            addresses = self._admit(host, resolve(host, within=left))
+        except OSError as error:
+            raise _unresolved(error) from error
+        failure: Exception | None = None
         for tried, address in enumerate(addresses):
             try:
                 stream = self._backend.connect_tcp(
                     address,
                     port,
                     # An address that swallows packets must leave time for the next.
-                    timeout=_left(self._deadline, httpcore.ConnectTimeout) / (len(addresses) - tried),
+                    timeout=self._deadline.left(httpcore.ConnectTimeout) / (len(addresses) - tried),
                     local_address=local_address,
                     socket_options=socket_options,
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return _DeadlineStream(stream, self._deadline)
-        raise failure
+                return _Stream(stream, self._deadline)
+        raise failure or httpcore.ConnectError(f"{host} has no address")
 
 
-class _DeadlineStream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, self._deadline.left(httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # In pieces: the stream beneath allows the timeout anew for everything that the socket takes.
         for start in range(0, len(buffer), _WRITE_BYTES):
-            self._stream.write(buffer[start : start + _WRITE_BYTES], _left(self._deadline, httpcore.WriteTimeout))
+            self._stream.write(buffer[start : start + _WRITE_BYTES], self._deadline.left(httpcore.WriteTimeout))
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = _left(self._deadline, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        options["timeout"] = self._deadline.left(httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(*arguments, **options), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -142,33 +110,55 @@ class _DeadlineStream(httpcore.NetworkStream):
         self._stream.close()
 
 
-def _left(deadline: float, error: type[httpcore.TimeoutException]) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise error("the deadline for the whole attempt has passed")
-    return left
+class AsyncBackend(httpcore.AsyncNetworkBackend):
+    """For an event loop, where whoever waits for the whole exchange cancels it at the deadline.
 
-
-def _resolve(host: str, port: int, timeout: float) -> list[str]:
-    """Return the addresses of a host, giving up on a resolver that hangs.
-
-    ``getaddrinfo`` cannot be interrupted, so it runs in a thread that nobody waits for.
+    :param admit: judges a host's addresses; what it raises, but for an ``OSError``, comes out as it is.
     """
-    answers: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def __init__(self, *, admit: Admit, deadline: Deadline) -> None:
+        self._admit = admit
+        self._deadline = deadline
+        self._backend = httpcore.AnyIOBackend()
+        self._opened: list[httpcore.AsyncNetworkStream] = []
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: _SocketOptions = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first of a host's addresses that lets us."""
+        left = self._deadline.left(httpcore.ConnectTimeout)
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            answers.put(error if isinstance(error, OSError) else OSError(str(error)))
-        else:
-            answers.put(list(dict.fromkeys(str(info[4][0]) for info in found)))
+            addresses = self._admit(host, await aresolve(host, within=left))
+        except OSError as error:
+            raise _unresolved(error) from error
+        failure: Exception | None = None
+        for tried, address in enumerate(addresses):
+            try:
+                stream = await self._backend.connect_tcp(
+                    address,
+                    port,
+                    timeout=self._deadline.left(httpcore.ConnectTimeout) / (len(addresses) - tried),
+                    local_address=local_address,
+                    socket_options=socket_options,
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                self._opened.append(stream)
+                return stream
+        raise failure or httpcore.ConnectError(f"{host} has no address")
 
-    threading.Thread(target=ask, name="ringback-resolver", daemon=True).start()
-    try:
-        answer = answers.get(timeout=timeout)
-    except queue.Empty:
-        raise httpcore.ConnectTimeout(f"{host} could not be resolved in time") from None
-    if isinstance(answer, OSError):
-        raise httpcore.ConnectError(f"{host} cannot be resolved: {answer.strerror or answer}") from answer
-    return answer
+    async def aclose(self) -> None:
+        """Close what httpcore forgets: a connection that is cancelled in its TLS handshake stays open otherwise."""
+        for stream in self._opened:
+            await stream.aclose()
+
+
+def _unresolved(error: OSError) -> Exception:
+    kind = httpcore.ConnectTimeout if isinstance(error, TimeoutError) else httpcore.ConnectError
+    return kind(str(error))

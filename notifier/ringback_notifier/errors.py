@@ -3,6 +3,7 @@
     NotifierError
     ├── DestinationError        a connection of type ringback is missing or malformed
     ├── NotAllowedError         the destination does not allow the callback URL
+    │   └── AddressRefused      … because of an address of its host
     ├── DeliveryError           an attempt was made and the event is not delivered
     │   └── GaveUpError         … and no further attempt will help
     └── OutboxError             the outbox cannot be used: its URL, file or schema is not right
@@ -15,6 +16,7 @@ the mend.  None carries a key, a password, a query string or a body.
 from __future__ import annotations
 
 __all__ = [
+    "AddressRefused",
     "DeliveryError",
     "DestinationError",
     "GaveUpError",
@@ -41,6 +43,12 @@ class NotAllowedError(NotifierError):
     """No pattern in the destination's allow-list matches the callback URL, so nothing was sent."""
 
     reason = "not_allowed"
+
+
+class AddressRefused(NotAllowedError):
+    """The callback URL's host has an address that events are not sent to, so nothing was sent."""
+
+    reason = "address_refused"
 
 
 class DeliveryError(NotifierError):

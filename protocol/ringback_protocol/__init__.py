@@ -6,8 +6,10 @@ No I/O, no clock, no Airflow, no web framework.
 from __future__ import annotations
 
 from ringback_protocol.callback_request import CallbackRequest, parse_callback_request
+from ringback_protocol.callback_url import CallbackUrl, parse_callback_url
 from ringback_protocol.errors import (
     CallbackRequestError,
+    CallbackUrlError,
     EventTooLargeError,
     KeyFormatError,
     ProtocolError,
@@ -40,6 +42,8 @@ __all__ = [
     # what is asked for, and what is reported
     "CallbackRequest",
     "parse_callback_request",
+    "CallbackUrl",
+    "parse_callback_url",
     "CompletionEvent",
     "CompletionData",
     "FailedTask",
@@ -64,6 +68,7 @@ __all__ = [
     # errors
     "ProtocolError",
     "CallbackRequestError",
+    "CallbackUrlError",
     "EventTooLargeError",
     "KeyFormatError",
     "Refusal",

@@ -1,6 +1,7 @@
 """What can go wrong in the protocol.
 
     ProtocolError
+    ├── CallbackUrlError         a callback URL cannot be one
     ├── CallbackRequestError     conf asks for a callback in a way that cannot be honoured
     ├── KeyFormatError           a key is not what its prefix says
     ├── EventTooLargeError       an event cannot be made to fit the wire
@@ -16,6 +17,7 @@ from enum import Enum
 
 __all__ = [
     "CallbackRequestError",
+    "CallbackUrlError",
     "EventTooLargeError",
     "KeyFormatError",
     "ProtocolError",
@@ -29,6 +31,19 @@ class ProtocolError(Exception):
 
     reason: str = "protocol_error"
     status: int = 400
+
+
+class CallbackUrlError(ProtocolError, ValueError):
+    """A text cannot be a callback URL.
+
+    :param problem: what is wrong with it, and what would be right; it shows nothing of the URL.
+    """
+
+    reason = "malformed_url"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 class CallbackRequestError(ProtocolError, ValueError):

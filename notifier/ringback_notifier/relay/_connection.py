@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ import anyio
 import h11
 
 from ringback_notifier._exchange import settles
+from ringback_notifier._guard import Admit
+from ringback_notifier._resolver import aresolve
 
 __all__ = ["Connection", "Reply", "connect"]
 
 _MAX_HEAD_BYTES = 65_536
-_MAX_ADDRESSES = 3
 _MOST_INFORMATIONAL = 10
 _SILENCE = "the server closed the connection without an answer"
 
@@ -32,7 +32,7 @@ class Reply:
     """The head of an answer and the start of its body."""
 
     status: int
-    headers: dict[str, str]
+    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
 
 
@@ -170,8 +170,7 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, most: int) -> Reply:
         assert self._head is not None
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._head.headers}
-        return Reply(self._head.status_code, headers, bytes(self._body[:most]))
+        return Reply(self._head.status_code, list(self._head.headers), bytes(self._body[:most]))
 
     def _end(self) -> None:
         """Be ready for the next request, or closed."""
@@ -186,17 +185,17 @@ class Connection(asyncio.Protocol):
             self.close()
 
 
-async def connect(host: str, port: int, *, context: ssl.SSLContext | None, within: float) -> Connection:
-    """Resolve a host and connect to the first of its addresses that lets us.
+async def connect(host: str, port: int, *, admit: Admit, context: ssl.SSLContext | None, within: float) -> Connection:
+    """Resolve a host and connect to the first of its admitted addresses that lets us.
 
+    :param admit: judges the addresses; what it raises comes out as it is.
     :param context: for TLS, or ``None``.
     :param within: seconds; an address that swallows packets leaves time for the next.
     :raises OSError: if there is no address, or none lets us.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))[:_MAX_ADDRESSES]
+    addresses = admit(host, await aresolve(host, within=within))
     failure: OSError = OSError(f"{host} has no address")
     for tried, address in enumerate(addresses):
         share = (deadline - loop.time()) / (len(addresses) - tried)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from functools import lru_cache
 
 import anyio
 import h11
-import httpx
 
+from ringback_notifier._addresses import AddressRules
+from ringback_notifier._delivery import asend
 from ringback_notifier._exchange import (
+    FAILURES,
     MAX_ANSWER_BYTES,
     Delivery,
     answer_of,
@@ -21,6 +22,7 @@ from ringback_notifier._exchange import (
 )
 from ringback_notifier._policy import Answer, NoAnswer, Outcome
 from ringback_notifier.relay._connection import Connection, connect
+from ringback_protocol import CallbackUrl, parse_callback_url
 
 __all__ = ["Sender"]
 
@@ -30,18 +32,8 @@ _LINGER = 0.2
 """Seconds to wait for the body of a success, so that the connection can be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    origin: str
-    host: str
-    port: int
-    secure: bool
-    path: bytes
-    host_header: bytes
-
-
-_Line = tuple[str, ssl.SSLContext | None]
-"""An origin, and the TLS settings to speak to it with."""
+_Line = tuple[str, ssl.SSLContext | None, AddressRules]
+"""An origin, the TLS settings to speak to it with, and what was allowed when it was dialled."""
 
 
 class Sender:
@@ -61,11 +53,11 @@ class Sender:
         :param context: the TLS settings of the delivery's destination.
         """
         with anyio.move_on_after(self._timeout):
+            if delivery.destination.egress_proxy is not None:
+                return await asend(delivery, timeout=self._timeout, context=context)
             try:
                 return await self._send(delivery, context)
-            except TimeoutError as error:
-                return NoAnswer(error=f"timeout: {error}")
-            except (OSError, h11.ProtocolError, httpx.InvalidURL, UnicodeError) as error:
+            except (h11.ProtocolError, *FAILURES) as error:
                 return no_answer(error)
         return NoAnswer(error="timeout: the deadline for the whole attempt has passed")
 
@@ -92,22 +84,23 @@ class Sender:
         await asyncio.sleep(0)  # asyncio closes a socket in its next round
 
     async def _send(self, delivery: Delivery, context: ssl.SSLContext) -> Answer:
-        target = _target(delivery.url)
-        line = (target.origin, context if target.secure else None)
+        url = _taken_apart(delivery.url)
+        destination = delivery.destination
+        line = (url.origin, context if url.scheme == "https" else None, destination.addresses)
         connection = self._kept(line)
         if connection is not None:
             try:
-                return await self._exchange(connection, line, target, delivery)
+                return await self._exchange(connection, line, url, delivery)
             except ConnectionError:
                 # Its server closed it at this moment, as servers do with idle ones: that is no failed attempt.
                 pass
-        fresh = await connect(target.host, target.port, context=line[1], within=self._timeout)
-        return await self._exchange(fresh, line, target, delivery)
+        fresh = await connect(url.host, url.port, admit=destination.guard.admit, context=line[1], within=self._timeout)
+        return await self._exchange(fresh, line, url, delivery)
 
-    async def _exchange(self, connection: Connection, line: _Line, target: _Target, delivery: Delivery) -> Answer:
-        headers = [(b"host", target.host_header), (b"content-length", b"%d" % len(delivery.body))]
-        headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in request_headers(delivery).items()]
-        reply = await connection.exchange(target.path, headers, delivery.body, most=MAX_ANSWER_BYTES, linger=_LINGER)
+    async def _exchange(self, connection: Connection, line: _Line, url: CallbackUrl, delivery: Delivery) -> Answer:
+        headers = request_headers(delivery, url)
+        target = url.target.encode("ascii")
+        reply = await connection.exchange(target, headers, delivery.body, most=MAX_ANSWER_BYTES, linger=_LINGER)
         if connection.usable:
             if self._closed:
                 connection.close()
@@ -127,9 +120,5 @@ class Sender:
 
 
 @lru_cache(maxsize=1_024)
-def _target(url: str) -> _Target:
-    """Take a URL apart, just as the final task and the callback do."""
-    parts = httpx.URL(url)
-    secure = parts.scheme == "https"
-    host, port = parts.raw_host.decode("ascii"), parts.port or (443 if secure else 80)
-    return _Target(f"{parts.scheme}://{host}:{port}", host, port, secure, parts.raw_path, parts.netloc)
+def _taken_apart(url: str) -> CallbackUrl:
+    return parse_callback_url(url)

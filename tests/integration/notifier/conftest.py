@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ringback_notifier import _delivery
+from ringback_notifier._addresses import AddressRules
 from ringback_notifier._delivery import Delivery
 from ringback_notifier._destination import Destination
 from ringback_notifier._policy import Outcome
@@ -194,7 +195,8 @@ def delivery() -> Callable[..., Delivery]:
         event = CompletionEvent.of(
             data, id=EVENT_ID, source="https://airflow.example", audience=url, correlationid="req_1", time=MOMENT
         )
-        destination = Destination(**{"name": "default", "keys": (PRIVATE, SECRET), "allow": (), **settings})
+        members = {"name": "default", "keys": (PRIVATE, SECRET), "allow": (), "addresses": LOOPBACK_ALLOWED}
+        destination = Destination(**{**members, **settings})
         return Delivery(event_id=EVENT_ID, url=url, body=body or encode_event(event), destination=destination)
 
     return build
@@ -269,4 +271,5 @@ def _certificate(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) 
     )
 
 
+LOOPBACK_ALLOWED = AddressRules(networks=(ipaddress.ip_network("127.0.0.0/8"),))
 LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))

@@ -105,13 +105,13 @@ PEM_PROBLEM = "must be the path of a PEM file"
         ("extra", '"x"', "extra must be a JSON object such as"),
         ("extra", "7", "extra must be a JSON object such as"),
         ("extra", "null", "extra must be a JSON object such as"),
-        ("extra", {"allowed": []}, "extra: unknown member 'allowed'; known are allow, headers, ca_bundle,"),
+        ("extra", {"allowed": []}, "extra: unknown member 'allowed'; known are allow, allow_networks, allow_hosts,"),
         ("extra", {"Allow": []}, "extra: unknown member 'Allow'; known are "),
         ("extra", {"allow": None}, ALLOW_PROBLEM),
         ("extra", {"allow": {}}, ALLOW_PROBLEM),
         ("extra", {"allow": 1}, ALLOW_PROBLEM),
         ("extra", {"allow": [1]}, "extra: allow: a pattern must be a text such as https://portal.example/, not 1"),
-        ("extra", {"allow": ["portal.example"]}, "extra: allow: 'portal.example' is no pattern; write scheme, host"),
+        ("extra", {"allow": ["portal.example"]}, "extra: allow: 'portal.example' is no pattern: it must start with"),
         ("extra", {"headers": None}, "extra: headers must be an object of names and texts"),
         ("extra", {"headers": []}, "extra: headers must be an object of names and texts"),
         ("extra", {"headers": "a: b"}, "extra: headers must be an object of names and texts"),
@@ -286,7 +286,7 @@ def test_a_url_that_is_not_allowed_is_refused_with_the_way_to_allow_it() -> None
 
 def test_the_suggested_pattern_allows_the_url() -> None:
     """Who follows the advice is done."""
-    url = "http://[2001:db8::1]:8080/hooks?x=1"
+    url = "http://[fd00::7]:8080/hooks?x=1"
     with pytest.raises(NotAllowedError) as caught:
         destination().check_allowed(url)
     pattern = str(caught.value).split('pattern such as "')[1].split('"')[0]

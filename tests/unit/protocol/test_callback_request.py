@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringback_protocol import CallbackRequest, CallbackRequestError, parse_callback_request
-from ringback_protocol.callback_request import MAX_URL_CHARS
+from ringback_protocol.callback_url import MAX_URL_CHARS
 
 from .samples import URL
 
@@ -60,7 +60,6 @@ def test_a_run_that_asks_for_nothing_is_left_alone(conf: Any) -> None:
         "https://[::ffff:10.0.0.1]/hook",
         "https://portal.example/@name/a:b;c=1,2!$'()*+",
         "https://portal.example?q",
-        "https://portal.example./hook",
         "https://portal.example:/hook",
         "https://h/" + "a" * (MAX_URL_CHARS - 10),
     ],
@@ -174,7 +173,7 @@ def test_a_bad_url_is_an_error_that_names_its_key(url: Any) -> None:
         ("https://h/" + "a" * 2_039, "2049 characters; at most 2048 are allowed"),
         ("https://h/ ", "must be visible ASCII without spaces"),
         ("https://h\\a", "must not contain a backslash"),
-        ("https://h:x/", "is not a valid URL"),
+        ("https://h:x/", "has a port that is no number"),
         ("ftp://h/", "must start with https://"),
         ("https:///a", "has no host"),
         ("https://h:0/", "port 0 cannot be dialled"),

@@ -15,6 +15,8 @@ def test_the_public_names_are_these() -> None:
     assert set(ringback_protocol.__all__) == {
         "CallbackRequest",
         "CallbackRequestError",
+        "CallbackUrl",
+        "CallbackUrlError",
         "CompletionData",
         "CompletionEvent",
         "DEFAULT_TOLERANCE",
@@ -35,6 +37,7 @@ def test_the_public_names_are_these() -> None:
         "encode_event",
         "event_id",
         "parse_callback_request",
+        "parse_callback_url",
         "parse_signing_keys",
         "parse_verification_keys",
         "sign",

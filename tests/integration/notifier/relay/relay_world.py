@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from ipaddress import ip_network
 from typing import Any
 
 from relay_servers import FakeAirflow, FakeRun, Receiver
 
+from ringback_notifier._addresses import AddressRules
 from ringback_notifier._destination import Destination
 from ringback_notifier._report import Site
 from ringback_notifier.outbox import Attempt, EventRow, Hint, Outbox, OutboxEvent
@@ -22,6 +24,7 @@ from ringback_protocol import PrivateKey, event_id
 
 SITE = Site(source="https://airflow.example", base_url="https://airflow.example")
 KEY = PrivateKey.generate()
+LOOPBACK_ALLOWED = AddressRules(networks=(ip_network("127.0.0.0/8"),))
 QUICK = RelaySettings(
     attempt_timeout=2.0, lease=5.0, sweep_interval=0.2, sweep_overlap=5.0, grace=0.0, farewell=1.0, poll=0.2
 )
@@ -29,7 +32,8 @@ QUICK = RelaySettings(
 
 def destination(**settings: Any) -> Destination:
     """Return a destination that allows every port of the loopback that a test may use."""
-    return Destination(**{"name": "default", "keys": (KEY,), "allow": AnyLoopback(), **settings})
+    members = {"name": "default", "keys": (KEY,), "allow": AnyLoopback(), "addresses": LOOPBACK_ALLOWED}
+    return Destination(**{**members, **settings})
 
 
 class AnyLoopback(tuple[Any, ...]):

@@ -13,6 +13,7 @@ import pytest
 from relay_world import World, destination, drain_until
 
 from ringback_notifier._exchange import Delivery
+from ringback_notifier._guard import admit_all
 from ringback_notifier._policy import NoAnswer
 from ringback_notifier.relay._connection import connect
 from ringback_notifier.relay._sender import Sender
@@ -107,7 +108,7 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeyp
         loop = asyncio.get_running_loop()
         create = loop.create_connection
 
-        async def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        def resolve(host: str, port: Any, **_: Any) -> list[Any]:
             return [(2, 1, 6, "", (address, port)) for address in ("192.0.2.1", "127.0.0.1")]
 
         async def dial(factory: Any, host: str, port: int, **options: Any) -> Any:
@@ -115,10 +116,10 @@ async def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeyp
                 await asyncio.sleep(60)
             return await create(factory, host, port, **options)
 
-        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
         monkeypatch.setattr(loop, "create_connection", dial)
         started = time.monotonic()
-        connection = await connect("portal.example", port, context=None, within=1.0)
+        connection = await connect("portal.example", port, admit=admit_all, context=None, within=1.0)
         assert 0.4 < time.monotonic() - started < 0.95
         connection.close()
         await asyncio.sleep(0)
