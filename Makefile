@@ -12,7 +12,7 @@ FAB       := apache-airflow==3.3.2 apache-airflow-providers-fab
 RESOLVE   := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance least-privilege coverage bench chaos schema constraints clean
+.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench chaos schema constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ acceptance: $(READY) $(FAB_READY) ## A real Airflow
 
 least-privilege: $(READY) $(FAB_READY) ## Of those, only the accounts that can do one thing each
 	$(BIN)/python -m pytest tests/acceptance/test_least_privilege.py
+
+nginx: $(READY) ## The receiver behind nginx, as docs/deploy.md has it
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	       && apt-get install -qq -y nginx-light; } \
+	  || { echo "This needs nginx (Debian: apt-get install nginx-light)"; exit 1; }
+	$(BIN)/python -m pytest tests/integration/notifier/deploy/nginx_front.py
 
 coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a real Airflow
 	RINGBACK_WRITE_COVERAGE=1 $(BIN)/python -m pytest tests/acceptance/test_every_ending.py

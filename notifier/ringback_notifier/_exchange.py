@@ -21,6 +21,14 @@ __all__ = ["FAILURES", "MAX_ANSWER_BYTES", "Delivery", "answer_of", "no_answer",
 MAX_ANSWER_BYTES = 4_096
 _EXCERPT_BYTES = 500
 
+# OpenSSL's servers tell a client that they want to see a certificate; asyncio's, and so uvicorn, only close.
+_CUT = (
+    "connection: the server closed the connection without an answer; over https it may demand a client certificate "
+    "(client_cert)"
+)
+_SILENCE = frozenset({"", "Server disconnected without sending a response."})
+"""How httpcore says that a server closed the connection."""
+
 FAILURES = (
     AddressRefused,
     CallbackUrlError,
@@ -101,4 +109,12 @@ def no_answer(error: Exception) -> NoAnswer:
         if isinstance(error, httpcore.NetworkError | OSError)
         else "protocol"
     )
+    if kind in ("connection", "protocol") and _is_cut(error):
+        return NoAnswer(error=_CUT)
     return NoAnswer(error=f"{kind}: {error}")
+
+
+def _is_cut(error: Exception) -> bool:
+    """Tell whether the server closed the connection, or broke it, instead of an answer."""
+    cause = error.__cause__ or error
+    return str(error) in _SILENCE or isinstance(cause, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import shlex
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,13 +15,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import LONG, ROOT, copy_dags, destination, eventually, make_receiver
+from conftest import LONG, ROOT, copy_dags, eventually
 
 from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
 from demo.local_relay import running_relay
 from demo.serving import serving
-from ringback_protocol import PrivateKey
 from ringback_receiver import AirflowAuthError, AsyncAirflowClient, Receiver
 
 pytestmark = pytest.mark.anyio
@@ -77,9 +77,10 @@ NOBODYS: list[Call] = [
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """An Airflow and the passwords of its accounts."""
+    """An Airflow, the key that verifies its events, and the passwords of its accounts."""
 
     airflow: LocalAirflow
+    key: str
     passwords: dict[str, str] = field(repr=False)
 
     def api(self, username: str) -> httpx.Client:
@@ -97,26 +98,44 @@ class Site:
             }
 
 
+def block(containing: str) -> str:
+    """Return the one piece of the deployment document that contains a text."""
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (found,) = [code for code in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if containing in code]
+    return str(found)
+
+
 def recipe() -> list[list[str]]:
-    """Return the commands that the document tells operators to give, word by word."""
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8"), re.DOTALL)
-    (found,) = [block for block in blocks if "airflow sync-perm" in block]
-    lines = found.replace("\\\n", " ").splitlines()
+    """Return the commands that make the accounts, word by word."""
+    lines = block("airflow sync-perm").replace("\\\n", " ").splitlines()
     return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
 
 
+def add_destination(airflow: LocalAirflow, port: int) -> str:
+    """Give Airflow a signing key as the document does, for receivers on a port, and return the public key."""
+    script = block("airflow connections import").replace("https://portal.example/", f"http://127.0.0.1:{port}/")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=airflow.environment,
+        cwd=airflow.home,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (key,) = re.findall(r"^whpk_\S+$", done.stdout, re.MULTILINE)
+    return str(key)
+
+
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory, postgres: LocalPostgres, key: PrivateKey, receiver_port: int
-) -> Iterator[Site]:
-    """An Airflow whose FAB auth manager knows the accounts of the recipe; each of its DAGs has run."""
+def site(tmp_path_factory: pytest.TempPathFactory, postgres: LocalPostgres, receiver_port: int) -> Iterator[Site]:
+    """An Airflow whose FAB auth manager knows the accounts of the recipe."""
     assert PYTHON.exists(), "make acceptance, or make least-privilege, creates it"
     dags = tmp_path_factory.mktemp("dags")
     copy_dags(dags, *(ROOT / "example_dags" / f"{name}.py" for name in ("sales_report", "legacy_job")))
     airflow = LocalAirflow(
         tmp_path_factory.mktemp("fab"),
         dags,
-        {**destination(key, receiver_port), **SETTINGS},
+        SETTINGS,
         database=postgres.create("fab"),
         component_settings=SILENT_API,
         python=PYTHON,
@@ -132,7 +151,8 @@ def site(
         for program, *words in recipe():
             assert program == "airflow"
             run(words)
-        yield Site(airflow=airflow, passwords=passwords)
+        key = add_destination(airflow, receiver_port)
+        yield Site(airflow=airflow, key=key, passwords=passwords)
 
 
 @pytest.fixture(scope="module")
@@ -149,19 +169,20 @@ def seen(site: Site) -> Site:
 
 
 @pytest.fixture
-async def portal(site: Site, key: PrivateKey, receiver_port: int, tmp_path: Path) -> AsyncIterator[Receiver]:
+async def portal(site: Site, receiver_port: int, tmp_path: Path) -> AsyncIterator[Receiver]:
     """A caller with its own account."""
-    async with calling(site, "portal", key, receiver_port, tmp_path) as receiver:
+    async with calling(site, "portal", receiver_port, tmp_path) as receiver:
         yield receiver
 
 
 @asynccontextmanager
-async def calling(site: Site, username: str, key: PrivateKey, port: int, folder: Path) -> AsyncIterator[Receiver]:
+async def calling(site: Site, username: str, port: int, folder: Path) -> AsyncIterator[Receiver]:
     """Put a receiver on the air that triggers with one of the accounts."""
     async with AsyncAirflowClient(
         site.airflow.url, username=username, password=site.passwords[username], timeout=60, trust_env=False
     ) as client:
-        receiver = make_receiver(client, key, port, folder)
+        url, store = f"http://127.0.0.1:{port}/airflow/completions", f"sqlite:///{folder / 'ringback.db'}"
+        receiver = Receiver(url, site.key, client, store)
         async with serving(receiver, port):
             yield receiver
 
@@ -213,9 +234,7 @@ def test_the_relays_account_may_read_dags_and_runs_only(seen: Site) -> None:
     assert set(seen.statuses("ringback", TRIGGERS_OWN + TRIGGERS_OTHER + NOBODYS).values()) == {403}
 
 
-async def test_the_relay_confirms_and_sweeps_with_its_account(
-    site: Site, key: PrivateKey, receiver_port: int, tmp_path: Path
-) -> None:
+async def test_the_relay_confirms_and_sweeps_with_its_account(site: Site, receiver_port: int, tmp_path: Path) -> None:
     """It reports a run that the scheduler announced, and one that an admin marked, which nobody announced."""
     account = {
         "conn_type": "http",
@@ -224,7 +243,7 @@ async def test_the_relay_confirms_and_sweeps_with_its_account(
         "password": site.passwords["ringback"],
     }
     environment = {**site.airflow.environment, "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(account)}
-    async with calling(site, "admin", key, receiver_port, tmp_path) as receiver:
+    async with calling(site, "admin", receiver_port, tmp_path) as receiver:
         with running_relay(environment, tmp_path / "relay.log"):
             announced = await (await receiver.trigger("legacy_job")).completion(timeout=LONG)
             assert (announced.state, announced.reported_by) == ("success", "listener")
