@@ -73,6 +73,7 @@ coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a rea
 
 bench: $(READY) ## Measure what the README claims; half an hour
 	$(BIN)/python -m benchmarks.import_cost
+	$(BIN)/python -m benchmarks.guard_overhead
 	$(BIN)/python -m benchmarks.listener_cost
 	$(BIN)/python -m benchmarks.relay_throughput
 	$(BIN)/python -m benchmarks.relay_throughput --sweep

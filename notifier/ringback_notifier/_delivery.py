@@ -26,7 +26,7 @@ from ringback_notifier._exchange import (
 from ringback_notifier._network import Deadline
 from ringback_notifier._policy import Decision, NoAnswer, Outcome
 from ringback_notifier._pools import async_connection_pool, connection_pool, http_url
-from ringback_protocol import parse_callback_url
+from ringback_protocol import CallbackUrl, parse_callback_url
 
 __all__ = ["Delivery", "asend", "asend_within", "send", "send_once", "send_within"]
 
@@ -38,10 +38,10 @@ def send(delivery: Delivery, *, timeout: float) -> Outcome:
     :raises DestinationError: if the destination's certificates cannot be read.
     """
     destination = delivery.destination
-    context = destination.ssl_context()
     deadline = Deadline(time.monotonic() + timeout)
     try:
         url = parse_callback_url(delivery.url)
+        context = destination.ssl_context() if url.scheme == "https" else None
         with (
             connection_pool(destination, context=context, deadline=deadline) as pool,
             pool.stream(
@@ -64,18 +64,19 @@ async def asend(delivery: Delivery, *, timeout: float, context: ssl.SSLContext |
 
     :param context: the destination's TLS settings, if they are at hand.
     """
-    context = context or delivery.destination.ssl_context()
     deadline = Deadline(time.monotonic() + timeout)
     try:
-        return await asyncio.wait_for(_asend(delivery, context, deadline), timeout)
+        url = parse_callback_url(delivery.url)
+        if context is None and url.scheme == "https":
+            context = delivery.destination.ssl_context()
+        return await asyncio.wait_for(_asend(delivery, url, context, deadline), timeout)
     except asyncio.TimeoutError:
         return NoAnswer(error="timeout: the deadline for the whole attempt has passed")
     except FAILURES as error:
         return no_answer(error)
 
 
-async def _asend(delivery: Delivery, context: ssl.SSLContext, deadline: Deadline) -> Outcome:
-    url = parse_callback_url(delivery.url)
+async def _asend(delivery: Delivery, url: CallbackUrl, context: ssl.SSLContext | None, deadline: Deadline) -> Outcome:
     async with (
         async_connection_pool(delivery.destination, context=context, deadline=deadline) as pool,
         pool.stream("POST", http_url(url), headers=request_headers(delivery, url), content=delivery.body) as response,

@@ -6,6 +6,7 @@ ever.  Here every single step, name resolution included, is clamped to what is l
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -99,9 +100,11 @@ class _Stream(httpcore.NetworkStream):
         for start in range(0, len(buffer), _WRITE_BYTES):
             self._stream.write(buffer[start : start + _WRITE_BYTES], self._deadline.left(httpcore.WriteTimeout))
 
-    def start_tls(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
-        options["timeout"] = self._deadline.left(httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(*arguments, **options), self._deadline)
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

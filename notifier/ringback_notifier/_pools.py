@@ -24,11 +24,11 @@ def http_url(url: CallbackUrl) -> httpcore.URL:
 
 @contextlib.contextmanager
 def connection_pool(
-    destination: Destination, *, context: ssl.SSLContext, deadline: Deadline
+    destination: Destination, *, context: ssl.SSLContext | None, deadline: Deadline
 ) -> Iterator[httpcore.ConnectionPool]:
     """Open a destination's connections for a while.
 
-    :param context: for https.
+    :param context: for https; without it there is none.
     """
     proxied = destination.egress_proxy is not None
     backend = Backend(admit=admit_all if proxied else destination.guard.admit, deadline=deadline)
@@ -43,7 +43,7 @@ def connection_pool(
 
 @contextlib.asynccontextmanager
 async def async_connection_pool(
-    destination: Destination, *, context: ssl.SSLContext, deadline: Deadline
+    destination: Destination, *, context: ssl.SSLContext | None, deadline: Deadline
 ) -> AsyncIterator[httpcore.AsyncConnectionPool]:
     """Open a destination's connections for a while; the same as :func:`connection_pool`, for an event loop."""
     proxied = destination.egress_proxy is not None

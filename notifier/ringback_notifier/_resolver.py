@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -66,6 +67,15 @@ class Resolver:
 
 
 _RESOLVER = Resolver()
+
+
+def _start_afresh() -> None:
+    """In a forked process: the threads are not there, and the lock may have been held by one of them."""
+    global _RESOLVER
+    _RESOLVER = Resolver()
+
+
+os.register_at_fork(after_in_child=_start_afresh)
 
 
 def resolve(host: str, *, within: float) -> Sequence[str]:

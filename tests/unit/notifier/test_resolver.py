@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -144,3 +146,21 @@ def test_a_loop_goes_on_while_it_waits(dns: Dns) -> None:
         return await asking
 
     assert asyncio.run(wait()) == ("93.184.215.14",)
+
+
+def test_a_forked_process_starts_afresh(dns: Dns) -> None:
+    """What a thread of its parent was asking, nobody will answer here."""
+    with pytest.raises(TimeoutError):
+        resolve("hang.example", within=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads, which is what this is about
+        child = os.fork()
+    if child == 0:
+        found: Any = None
+        try:
+            dns.released.set()
+            found = resolve("hang.example", within=5)
+        finally:
+            os._exit(0 if found == ("93.184.215.14",) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
