@@ -6,14 +6,19 @@ import re
 import shlex
 from pathlib import Path
 
-__all__ = ["DOCUMENT", "blocks", "block", "exec_start"]
+__all__ = ["DOCUMENT", "block", "blocks", "document", "exec_start"]
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "deploy.md"
 
 
+def document() -> str:
+    """Return all of it."""
+    return DOCUMENT.read_text(encoding="utf-8")
+
+
 def blocks(language: str) -> list[str]:
     """Return every piece of code in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", document(), re.DOTALL)
 
 
 def block(language: str, containing: str) -> str:

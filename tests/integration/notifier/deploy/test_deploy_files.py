@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from deploy_document import DOCUMENT, block, blocks, exec_start
+from deploy_document import DOCUMENT, block, blocks, document, exec_start
 from deploy_portal import KEY, free_port, portal
 
-from ringback_notifier._destination import _KNOWN
+from ringback_notifier._destination import _KNOWN, parse_destination
 
 BIN = Path(sys.executable).parent
 HANDLERS = 10
@@ -46,6 +46,12 @@ def pod_of(deployment: str) -> tuple[dict[str, Any], dict[str, Any]]:
     pod: dict[str, Any] = manifests()["Deployment", deployment]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     return pod, container
+
+
+def extras() -> list[str]:
+    """Return what the document shows of a destination's extra: an example, and the members of a table."""
+    members = re.findall(r"^   \| `(\"\w+\": [^`]+)`", document(), re.MULTILINE)
+    return [*blocks("json"), *(f"{{{member}}}" for member in members)]
 
 
 def airflow_environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -101,16 +107,22 @@ def test_the_manifests_fit_together() -> None:
     assert found["Deployment", "portal"]["spec"]["replicas"] == 1
 
 
-def test_the_probes_answer(tmp_path: Path) -> None:
-    """The document's application, started with the manifest's command, says that it is live and ready."""
+def test_the_probes_tell_a_broken_store_from_a_dead_process(tmp_path: Path) -> None:
+    """The document's application, started with the manifest's command: ready while the store is, live in any case."""
     _, container = pod_of("portal")
     port = free_port()
     ours = {"0.0.0.0": "127.0.0.1", str(option(container["command"], "--port")): str(port)}
     command = [ours.get(argument, argument) for argument in container["command"]]
+
+    def probe(name: str) -> int:
+        url = f"http://127.0.0.1:{port}{container[name]['httpGet']['path']}"
+        return httpx.get(url, trust_env=False, timeout=30).status_code
+
     with portal(command, port, tmp_path, callback_url=f"http://127.0.0.1:{port}/airflow/completions"):
-        for probe in ("livenessProbe", "readinessProbe"):
-            path = container[probe]["httpGet"]["path"]
-            assert httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=30).status_code == 200
+        assert (probe("livenessProbe"), probe("readinessProbe")) == (200, 200)
+        for file in tmp_path.glob("ringback.db*"):
+            file.write_bytes(b"\xff" * file.stat().st_size)
+        assert (probe("livenessProbe"), probe("readinessProbe")) == (200, 500)
 
 
 def test_a_relay_needs_no_database_of_airflows(tmp_path: Path) -> None:
@@ -139,7 +151,7 @@ def test_a_secrets_backend_can_hold_a_destination(tmp_path: Path) -> None:
     connection = {"conn_type": "ringback", "password": KEY.reveal(), "extra": {"allow": ["https://portal.example/"]}}
     file = tmp_path / "connections.json"
     file.write_text(json.dumps({"ringback_default": connection}), encoding="utf-8")
-    (backend,) = re.findall(r"`(airflow\.secrets\.\S+)`", DOCUMENT.read_text(encoding="utf-8"))
+    (backend,) = re.findall(r"`(airflow\.secrets\.\S+)`", document())
     environment = airflow_environment(
         tmp_path,
         AIRFLOW__SECRETS__BACKEND=backend,
@@ -152,7 +164,14 @@ def test_a_secrets_backend_can_hold_a_destination(tmp_path: Path) -> None:
     assert KEY.reveal() not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("extra", extras())
+def test_a_destination_may_say_what_the_document_says(extra: str) -> None:
+    """It is read, and says something."""
+    destination = parse_destination("default", conn_type="ringback", password=KEY.reveal(), extra=extra)
+    assert destination != parse_destination("default", conn_type="ringback", password=KEY.reveal(), extra="{}")
+
+
 def test_every_member_of_a_destination_is_documented() -> None:
     """Here, or in the README."""
-    texts = DOCUMENT.read_text(encoding="utf-8") + (DOCUMENT.parents[1] / "README.md").read_text(encoding="utf-8")
+    texts = document() + (DOCUMENT.parents[1] / "README.md").read_text(encoding="utf-8")
     assert [name for name in _KNOWN if not re.search(rf"[`\"]{name}[`\"]", texts)] == []
