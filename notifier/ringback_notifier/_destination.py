@@ -6,15 +6,15 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ringback_notifier._addresses import AddressRules
+from ringback_notifier._addresses import Address, AddressRules
 from ringback_notifier._allow import AllowPattern, allows, parse_pattern, redacted
 from ringback_notifier._egress import EgressProxy, parse_address_rules, parse_egress_proxy
 from ringback_notifier._guard import Guard
-from ringback_notifier.errors import DestinationError, NotAllowedError
-from ringback_protocol import KeyFormatError, SigningKey, parse_callback_url, parse_signing_keys
+from ringback_notifier.errors import AddressRefused, DestinationError, NotAllowedError
+from ringback_protocol import CallbackUrlError, KeyFormatError, SigningKey, parse_callback_url, parse_signing_keys
 
 __all__ = ["CONNECTION_TYPE", "Destination", "connection_id", "parse_destination"]
 
@@ -85,15 +85,27 @@ class Destination:
 
         :raises NotAllowedError: saying how to allow it.
         """
+        try:
+            parts = parse_callback_url(url)
+        except CallbackUrlError as error:
+            raise NotAllowedError(f"nothing was sent: the callback URL {error.problem}") from None
+        if parts.address is not None:
+            self._check_address(parts.host, parts.address)
+            if parts.address.version == 6 and self.egress_proxy is not None:
+                raise NotAllowedError("nothing was sent: an IPv6 address cannot be reached through egress_proxy")
         if not allows(self.allow, url):
             raise NotAllowedError(
                 f"nothing was sent: destination {self.name!r} does not allow {redacted(url)}. To allow it, add a "
-                f'pattern such as "{_origin(url)}/" to "allow" in the extra of the Airflow connection '
+                f'pattern such as "{parts.origin}/" to "allow" in the extra of the Airflow connection '
                 f"{connection_id(self.name)}"
             )
-        parts = parse_callback_url(url)
-        if parts.address is not None:
-            self.guard.admit(parts.host, (parts.host,))
+
+    def _check_address(self, host: str, address: Address) -> None:
+        """Refuse an address that not even a pattern of its own would open."""
+        spelled_out = replace(self.addresses, literals=self.addresses.literals | {address})
+        verdict = spelled_out.judge(host, host)
+        if not verdict.allowed:
+            raise AddressRefused(self.guard.refusal(host, host, verdict))
 
     @property
     def guard(self) -> Guard:
@@ -195,7 +207,3 @@ def _path(settings: Mapping[str, Any], key: str, where: str) -> str | None:
 def _no_pass_phrase() -> str:
     # Without this, OpenSSL asks for it on the terminal, and the task waits for an answer for ever.
     raise OSError("its key is encrypted, and must be stored without a pass phrase")
-
-
-def _origin(url: str) -> str:
-    return "/".join(redacted(url).split("/", 3)[:3])

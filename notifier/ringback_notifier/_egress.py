@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from ringback_notifier._addresses import Address, AddressRules, Network
 from ringback_notifier._allow import AllowPattern
@@ -15,12 +15,12 @@ from ringback_protocol import CallbackUrlError, parse_callback_url
 
 __all__ = ["EgressProxy", "parse_address_rules", "parse_egress_proxy"]
 
-_PROXY = re.compile(r"(?P<scheme>https?://)(?:(?P<user>[^/?#@:]*)(?::(?P<password>[^/?#@]*))?@)?(?P<rest>[^/?#@]+)/?")
+_PROXY = re.compile(r"(?P<scheme>http://)(?:(?P<user>[^/?#@:]*)(?::(?P<password>[^/?#@]*))?@)?(?P<rest>[^/?#@]+)/?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EgressProxy:
-    """An HTTP proxy: ``CONNECT`` for https, the whole URL for http.
+    """An HTTP proxy, itself spoken to without TLS: ``CONNECT`` for https, the whole URL for http.
 
     :param url: without credentials.
     :param auth: user and password for ``Proxy-Authorization: Basic``, or ``None``.
@@ -55,14 +55,14 @@ def parse_egress_proxy(text: object) -> EgressProxy | None:
         if parts is None:
             raise ValueError
         url = parse_callback_url(parts["scheme"] + parts["rest"])
+        user, password = parts["user"], parts["password"]
+        auth = None if user is None else (unquote_to_bytes(user), unquote_to_bytes(password or ""))
     except ValueError:
         raise DestinationError(
-            "egress_proxy must be a URL such as http://proxy.example:3128, with http or https, no path, and any "
-            "special characters of user and password percent-encoded"
+            "egress_proxy must be a URL such as http://proxy.example:3128, without a path, and with any special "
+            "characters of user and password percent-encoded; proxies that are spoken to in TLS are not supported"
         ) from None
-    user, password = parts["user"], parts["password"]
-    auth = None if user is None else (unquote(user).encode(), unquote(password or "").encode())
-    return EgressProxy(url=f"{url.scheme}://{_bracketed(url.host)}:{url.port}", auth=auth)
+    return EgressProxy(url=url.origin, auth=auth)
 
 
 def _texts(value: object, member: str, example: str) -> list[str]:
@@ -106,7 +106,3 @@ def _literals(allow: Iterable[AllowPattern]) -> Iterable[Address]:
             yield ip_address(pattern.host)
         except ValueError:
             continue
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

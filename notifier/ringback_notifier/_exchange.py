@@ -12,6 +12,7 @@ import httpcore
 
 from ringback_notifier._destination import Destination
 from ringback_notifier._policy import Answer, NoAnswer, retry_after_seconds
+from ringback_notifier._resolver import ResolverBusy
 from ringback_notifier._version import VERSION
 from ringback_notifier.errors import AddressRefused
 from ringback_protocol import CallbackUrl, CallbackUrlError, sign
@@ -111,7 +112,10 @@ def no_answer(error: Exception) -> NoAnswer:
     )
     if kind in ("connection", "protocol") and _is_cut(error):
         return NoAnswer(error=_CUT)
-    return NoAnswer(error=f"{kind}: {error}")
+    return NoAnswer(
+        error=f"{kind}: {str(error) or type(error).__name__}",
+        of_host=not isinstance(error, AddressRefused | ResolverBusy),
+    )
 
 
 def _is_cut(error: Exception) -> bool:

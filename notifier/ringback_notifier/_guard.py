@@ -42,12 +42,13 @@ class Guard:
         for answer in answers:
             verdict = self.rules.judge(host, answer)
             if not verdict.allowed:
-                raise AddressRefused(self._refusal(host, answer, verdict))
+                raise AddressRefused(self.refusal(host, answer, verdict))
             if verdict.because is not None:
                 self._tell(host, answer, f"{_of(host, answer)} ({verdict.kind}), allowed by {verdict.because}")
         return admit_all(host, answers)
 
-    def _refusal(self, host: str, answer: str, verdict: Verdict) -> str:
+    def refusal(self, host: str, answer: str, verdict: Verdict) -> str:
+        """Say what was refused, and the mend if there is one."""
         said = f"nothing was sent to {_of(host, answer)} ({verdict.kind})"
         if not verdict.curable:
             return f"{said}: events never go there"

@@ -14,7 +14,7 @@ from typing import Any
 import httpcore
 
 from ringback_notifier._guard import Admit
-from ringback_notifier._resolver import aresolve, resolve
+from ringback_notifier._resolver import ResolverBusy, aresolve, resolve
 
 __all__ = ["AsyncBackend", "Backend", "Deadline"]
 
@@ -163,5 +163,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
 
 
 def _unresolved(error: OSError) -> Exception:
+    if isinstance(error, ResolverBusy):
+        return error
     kind = httpcore.ConnectTimeout if isinstance(error, TimeoutError) else httpcore.ConnectError
     return kind(str(error))

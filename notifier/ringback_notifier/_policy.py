@@ -40,9 +40,11 @@ class NoAnswer:
     """Nobody answered in time.
 
     :param error: what happened, such as ``timeout: …`` or ``connect: …``.
+    :param of_host: whether it says anything of the host, rather than of our own side.
     """
 
     error: str
+    of_host: bool = True
 
 
 Outcome = Answer | NoAnswer

@@ -19,7 +19,8 @@ __all__ = ["async_connection_pool", "connection_pool", "http_url"]
 
 def http_url(url: CallbackUrl) -> httpcore.URL:
     """Return what is dialled: the very parts that were allowed."""
-    return httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
+    # Without the port that the scheme implies, so that a proxy is told the same authority as the receiver.
+    return httpcore.URL(scheme=url.scheme, host=url.host, port=url.explicit_port, target=url.target)
 
 
 @contextlib.contextmanager
@@ -63,8 +64,4 @@ async def async_connection_pool(
 def _proxy_settings(destination: Destination) -> dict[str, Any]:
     proxy = destination.egress_proxy
     assert proxy is not None
-    settings: dict[str, Any] = {"proxy_url": proxy.url, "proxy_auth": proxy.auth}
-    if proxy.url.startswith("https:"):
-        # The client certificate is for receivers, not for the proxy.
-        settings["proxy_ssl_context"] = ssl.create_default_context(cafile=destination.ca_bundle)
-    return settings
+    return {"proxy_url": proxy.url, "proxy_auth": proxy.auth}

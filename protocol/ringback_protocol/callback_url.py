@@ -50,10 +50,15 @@ class CallbackUrl(msgspec.Struct, frozen=True, kw_only=True):
             return None
 
     @property
+    def explicit_port(self) -> int | None:
+        """The port, unless it is the one that the scheme implies."""
+        return None if self.port == _PORTS[self.scheme] else self.port
+
+    @property
     def authority(self) -> str:
-        """Host and port as a ``Host`` header has them: without the port that the scheme implies."""
+        """Host and port as a ``Host`` header has them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.explicit_port is None else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
@@ -144,6 +149,6 @@ def _is_punycode(text: str) -> bool:
     """Tell whether this stands for a label that needs punycode, and is its only spelling (RFC 3492)."""
     try:
         label = text.encode("ascii").decode("punycode")
-        return not label.isascii() and label.isprintable() and label.encode("punycode").decode("ascii") == text
+        return not label.isascii() and label.encode("punycode").decode("ascii") == text
     except (UnicodeError, ValueError, OverflowError):
         return False

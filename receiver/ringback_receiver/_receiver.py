@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +12,13 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from ringback_protocol import DEFAULT_TOLERANCE, VerificationError, parse_verification_keys, verify_event
+from ringback_protocol import (
+    DEFAULT_TOLERANCE,
+    CompletionEvent,
+    VerificationError,
+    parse_verification_keys,
+    verify_event,
+)
 from ringback_protocol.keys import VerificationKey
 from ringback_protocol.verifying import Headers
 from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
@@ -21,6 +29,7 @@ from ringback_receiver._dispatcher import Dispatcher
 from ringback_receiver._handlers import HandlerFunction, Handlers, describe
 from ringback_receiver._ids import new_request_id
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, Transition
+from ringback_receiver._refusals import Refusals, claimed_id
 from ringback_receiver._run_handle import RunHandle
 from ringback_receiver._store import FailingCall, Store
 from ringback_receiver._store_url import store_from_url
@@ -83,6 +92,9 @@ class Receiver:
     :param destination: which Airflow connection shall sign, if not the default one.
     :param path: of the router's endpoint, by default the callback URL's own; for a proxy that rewrites it.
     :param tolerance: how old, or how far ahead, an event's signature may be.
+    :param max_waiting: how many events may wait for the store at once, and how many bodies may be on their way
+        to the router; each is held in memory with at most 20 kB. Further events are answered 503.
+    :param body_timeout: seconds within which a body must have come in through the router.
     :param close_timeout: seconds that handlers are given to finish when the receiver closes.
     :param clock: Unix seconds.
     :raises ConfigurationError: an argument cannot be right.
@@ -99,10 +111,16 @@ class Receiver:
         destination: str | None = None,
         path: str | None = None,
         tolerance: timedelta = DEFAULT_TOLERANCE,
+        max_waiting: int = 1_000,
+        body_timeout: float = 10.0,
         close_timeout: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_callback(callback_url, destination)
+        if max_waiting < 1:
+            raise ConfigurationError("max_waiting must be at least 1")
+        if not body_timeout > 0:
+            raise ConfigurationError("body_timeout must be more than 0 seconds")
         self.callback_url = callback_url
         self._keys = parse_verification_keys(keys)
         self._airflow = airflow
@@ -110,9 +128,13 @@ class Receiver:
         self._destination = destination
         self._path = path
         self._tolerance = tolerance
+        self._max_waiting = max_waiting
+        self._body_timeout = body_timeout
         self._close_timeout = close_timeout
         self._clock = clock
         self._handlers = Handlers()
+        self._recording: set[asyncio.Task[Answer]] = set()
+        self._refusals = Refusals()
         self._open: _Open | None = None
         self._router: APIRouter | None = None
 
@@ -141,6 +163,7 @@ class Receiver:
                 await opened.waiters.close()
         finally:
             self._open = None
+            self._summarise(math.inf)
             await self._store.close()
 
     @asynccontextmanager
@@ -282,6 +305,7 @@ class Receiver:
         """
         opened = self._require_open()
         now = self._clock()
+        self._summarise(time.monotonic())
         try:
             event = verify_event(
                 headers,
@@ -292,31 +316,28 @@ class Receiver:
                 tolerance=self._tolerance,
             )
         except VerificationError as error:
-            return self.refuse(error.status, error.reason)
-        try:
-            recorded = await self._store.record(
-                event,
-                bytes(body),
-                received_at=now,
-                handlers=self._handlers.names_for(event.data.dag_id),
-            )
-        except StoreError as error:
-            log.error("event %s: not recorded: %s", event.id, error)
-            return answer_refusal(error.status, error.reason)
-        if recorded.tracked is not None and recorded.tracked.settled:
-            opened.waiters.settle(recorded.tracked)
-        if recorded.transition in REACHES_HANDLERS:
-            opened.dispatcher.wake()
-        level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
-        log.log(level, "event %s: %s", event.id, recorded.transition.value)
-        return answer_transition(recorded.transition)
+            return self.refuse(error.status, error.reason, headers)
+        # Only what is verified waits for the store: strangers cannot fill the places.
+        if len(self._recording) >= self._max_waiting:
+            return self._put_off(event, "busy", f"{self._max_waiting} events wait for the store already")
+        recording = asyncio.create_task(self._record(opened, event, bytes(body), now))
+        self._recording.add(recording)
+        recording.add_done_callback(self._recording.discard)
+        # Whoever asked may give up; the event has its place until the store lets go of it.
+        return await asyncio.shield(recording)
 
-    def refuse(self, status: int, reason: str) -> Answer:
-        """Answer a request that is no event for us, and log why; for adapters of web frameworks.
+    def refuse(self, status: int, reason: str, headers: Headers = ()) -> Answer:
+        """Answer a request that is no event for us, and log why, in bounds; for adapters of web frameworks.
 
         :param reason: a code, such as ``too_large``.
+        :param headers: of the request, for the event id that it claims.
         """
-        log.warning("request refused: %s", reason)
+        now = time.monotonic()
+        self._summarise(now)
+        level = logging.WARNING if self._refusals.is_news(reason, now) else logging.DEBUG
+        if log.isEnabledFor(level):
+            claimed = claimed_id(headers)
+            log.log(level, "request refused: %s%s", reason, f" (event {claimed}, unverified)" if claimed else "")
         return answer_refusal(status, reason)
 
     @property
@@ -328,7 +349,7 @@ class Receiver:
         if self._router is None:
             from ringback_receiver._router import make_router
 
-            self._router = make_router(self, self._path)
+            self._router = make_router(self, self._path, max_bodies=self._max_waiting, body_timeout=self._body_timeout)
         return self._router
 
     # --- inside
@@ -337,6 +358,32 @@ class Receiver:
         if self._open is None:
             raise ReceiverNotOpen
         return self._open
+
+    async def _record(self, opened: _Open, event: CompletionEvent, body: bytes, now: float) -> Answer:
+        """Make an event durable, and then wake whom it concerns."""
+        try:
+            recorded = await self._store.record(
+                event, body, received_at=now, handlers=self._handlers.names_for(event.data.dag_id)
+            )
+        except StoreError as error:
+            return self._put_off(event, error.reason, str(error), status=error.status)
+        if recorded.tracked is not None and recorded.tracked.settled:
+            opened.waiters.settle(recorded.tracked)
+        if recorded.transition in REACHES_HANDLERS:
+            opened.dispatcher.wake()
+        level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
+        log.log(level, "event %s: %s", event.id, recorded.transition.value)
+        return answer_transition(recorded.transition)
+
+    def _put_off(self, event: CompletionEvent, reason: str, why: str, *, status: int = 503) -> Answer:
+        """Answer an event that cannot be recorded now; the log hears of the first, and how many there were."""
+        level = logging.ERROR if self._refusals.is_news(reason, time.monotonic()) else logging.DEBUG
+        log.log(level, "event %s: not recorded: %s", event.id, why)
+        return answer_refusal(status, reason)
+
+    def _summarise(self, now: float) -> None:
+        for line in self._refusals.summaries(now):
+            log.warning(line)
 
     async def _abandon(self, request: PendingRequest, reason: str) -> None:
         """Give a request up, as far as the store can: Airflow's refusal matters more than ours."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ringback_protocol import MAX_EVENT_BYTES
-from ringback_receiver._answer import Answer
+from ringback_receiver._preconditions import CONTENT_TYPES, Refused, check_head
 from ringback_receiver.errors import MissingDependency
 
 try:
     from fastapi import APIRouter, Request, Response
-    from starlette.requests import ClientDisconnect
+
+    from ringback_receiver._bodies import Bodies  # anyio comes with FastAPI
 except ModuleNotFoundError as error:
     raise MissingDependency(
         "the router needs FastAPI: pip install 'airflow-ringback[receiver]'; "
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["make_router"]
 
-CONTENT_TYPES = ("application/json", "application/cloudevents+json")
 
-
-def make_router(receiver: Receiver, path: str | None) -> APIRouter:
+def make_router(receiver: Receiver, path: str | None, *, max_bodies: int, body_timeout: float) -> APIRouter:
     """Return a router with one endpoint.
 
     :param path: by default that of the receiver's callback URL.
+    :param max_bodies: how many may be on their way at once.
+    :param body_timeout: seconds within which one must be there.
     """
+    bodies = Bodies(most=max_bodies, seconds=body_timeout)
     router = APIRouter(tags=["ringback"])
     if path is None:
         path = unquote(urlsplit(receiver.callback_url).path) or "/"
@@ -45,32 +47,19 @@ def make_router(receiver: Receiver, path: str | None) -> APIRouter:
     )
     async def take_completion_event(request: Request) -> Response:
         """Verify a signed completion event (Standard Webhooks) and record it before answering."""
-        answer = await _take(receiver, request)
+        headers = request.headers.raw
+        try:
+            check_head(headers)
+            body = await bodies.read(request.receive)
+        except Refused as refused:
+            answer = receiver.refuse(refused.status, refused.reason, headers)
+            # What was not read is not waited for either. HTTP/2 has no such header, and no such trouble.
+            leaving = {"connection": "close"} if request.scope["http_version"].startswith("1") else {}
+            return Response(answer.body, answer.status, headers={**answer.headers, **leaving})
+        answer = await receiver.handle(headers, body)
         return Response(answer.body, answer.status, headers=dict(answer.headers))
 
     return router
-
-
-async def _take(receiver: Receiver, request: Request) -> Answer:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type not in CONTENT_TYPES:
-        return receiver.refuse(415, "unsupported_media_type")
-    length = request.headers.get("content-length", "0")
-    if not (length.isascii() and length.isdecimal()):
-        return receiver.refuse(400, "malformed_header")
-    # The digits are counted first: Python refuses to convert thousands of them.
-    digits = length.lstrip("0") or "0"
-    if len(digits) > len(str(MAX_EVENT_BYTES)) or int(digits) > MAX_EVENT_BYTES:
-        return receiver.refuse(413, "too_large")
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            if len(body) + len(chunk) > MAX_EVENT_BYTES:
-                return receiver.refuse(413, "too_large")
-            body += chunk
-    except ClientDisconnect:
-        return receiver.refuse(400, "incomplete")
-    return await receiver.handle(request.headers.raw, bytes(body))
 
 
 def _described(description: str, member: str, example: str) -> dict[str, Any]:
@@ -88,8 +77,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     401: _described("Not signed by a trusted key, or not just now", "error", "bad_signature"),
     403: _described("Addressed to another URL", "error", "wrong_audience"),
     410: _described("Recorded; its request was cancelled, so do not send it again", "outcome", "cancelled"),
+    408: _described("The body did not arrive in time", "error", "too_slow"),
     413: _described(f"Larger than {MAX_EVENT_BYTES} bytes", "error", "too_large"),
-    415: _described("Neither JSON nor a structured CloudEvent", "error", "unsupported_media_type"),
+    415: _described("Neither JSON nor a structured CloudEvent, or compressed", "error", "unsupported_media_type"),
+    431: _described("More headers than a notifier and its proxies send", "error", "headers_too_large"),
     503: _described("Not recorded; come back after Retry-After", "error", "store_unavailable"),
 }
 

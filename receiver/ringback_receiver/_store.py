@@ -3,6 +3,8 @@
 - A method returns after its changes are durable: they survive a crash of the machine.
 - Each method is one transaction; one that fails leaves nothing behind and harms no other.
 - Several processes may use one store at the same time.
+- An event is remembered for longer than its sender may repeat it: the whole schedule of retries and the
+  tolerance, three and a half days.  Nothing is deleted yet; whatever is one day must be older than that.
 - A store that cannot do its work now raises :class:`~ringback_receiver.errors.StoreError`.
 
 ``tests/integration/receiver/test_store_contract.py`` runs over every store.

@@ -45,6 +45,8 @@ class Landing:
 
 def health_of(outcome: Outcome) -> Health:
     """Tell whether a host is up: it is if it answers, unless it says itself that it is broken."""
+    if isinstance(outcome, NoAnswer) and not outcome.of_host:
+        return "unknown"
     return "up" if isinstance(outcome, Answer) and outcome.status < 500 else "down"
 
 

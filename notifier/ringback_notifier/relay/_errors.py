@@ -2,8 +2,7 @@
 
     NotifierError
     └── RelayApiError             Airflow's API did not give what the relay asked for
-        ├── RunsUnavailable       no answer in time, or one that says "later"
-        │   └── RunsFailed        Airflow tried and failed: maybe because of one of the runs asked for
+        ├── RunsUnavailable       no answer in time, or one that says that Airflow failed
         ├── RunsDenied            the credentials, or what they may do, do not suffice
         └── RunsUnreadable        an answer that is none of Airflow's
             └── RunsTooLarge      an answer of more bytes than the relay reads
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 from ringback_notifier.errors import NotifierError
 
-__all__ = ["RelayApiError", "RunsDenied", "RunsFailed", "RunsTooLarge", "RunsUnavailable", "RunsUnreadable"]
+__all__ = ["RelayApiError", "RunsDenied", "RunsTooLarge", "RunsUnavailable", "RunsUnreadable"]
 
 
 class RelayApiError(NotifierError):
@@ -25,15 +24,9 @@ class RelayApiError(NotifierError):
 
 
 class RunsUnavailable(RelayApiError):
-    """Airflow's API cannot be reached, is too slow or too busy; later it may not be."""
+    """Airflow's API cannot be reached, is too slow or too busy, or fails: perhaps over one of the runs asked for."""
 
     reason = "airflow_unavailable"
-
-
-class RunsFailed(RunsUnavailable):
-    """Airflow answered with status 500."""
-
-    reason = "airflow_failed"
 
 
 class RunsDenied(RelayApiError):

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from ringback_notifier._report import Ending, Result, Site, event_of
 from ringback_notifier.outbox._rows import OutboxEvent
-from ringback_notifier.relay._run import Run
-from ringback_protocol import CallbackRequest, ProtocolError, encode_event, event_id, parse_callback_request
+from ringback_notifier.relay._run import OversizedRequest, Run
+from ringback_protocol import (
+    CallbackRequest,
+    CallbackRequestError,
+    ProtocolError,
+    encode_event,
+    event_id,
+    parse_callback_request,
+)
 from ringback_protocol.event import RunState
 
 __all__ = ["Judgement", "NotYet", "Nothing", "Refuse", "Report", "Reporter", "judge_ending", "judge_start"]
@@ -74,12 +82,19 @@ def judge_start(run: Run, *, expected: str | None, site: Site, reported_by: Repo
 
 def _judge(run: Run, state: RunState, *, site: Site, reported_by: Reporter, now: datetime) -> Judgement:
     try:
-        request = parse_callback_request(run.conf)
+        request = _request(run)
         if request is None or not request.wants(state):
             return Nothing()
         return Report(event=_event(run, state, request, site=site, reported_by=reported_by, now=now))
     except ProtocolError as error:  # a malformed request, or ids so long that no event can hold them
         return Refuse(event=_refused(run, state, site=site, reported_by=reported_by), why=str(error))
+
+
+def _request(run: Run) -> CallbackRequest | None:
+    for name, value in run.conf.items() if isinstance(run.conf, Mapping) else ():
+        if isinstance(value, OversizedRequest):
+            raise CallbackRequestError(name, f"{value.size} bytes, which is more than any request has")
+    return parse_callback_request(run.conf)
 
 
 def _event(

@@ -6,35 +6,62 @@ Checked against Airflow 3.3.2 (airflow/api_fastapi/core_api/routes/public/dag_ru
   (``json.dumps``) as in PostgreSQL (``jsonb``), so one term finds both ``"callback"`` and ``"callback_url"``.
 - ``run_id_pattern`` and ``dag_id_pattern`` are ``ILIKE '%…%'`` over terms parted by ``|``: what they find is more
   than what was asked for.
-- ``limit`` is cut to 100 without a word.
+- ``limit`` is cut to ``[api] maximum_page_limit`` without a word.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ringback_notifier.relay._errors import RunsUnreadable
-from ringback_notifier.relay._run import Page, Run, RunKey
+from ringback_notifier.relay._paging import PAGE, Place
+from ringback_notifier.relay._run import OversizedRequest, Page, Run, RunKey
 
-__all__ = ["PAGE", "batches", "changed_path", "read_page", "read_run", "readable", "run_path", "server_time"]
+__all__ = [
+    "batches",
+    "changed_path",
+    "nothing_path",
+    "read_page",
+    "read_run",
+    "readable",
+    "run_path",
+    "server_time",
+]
 
 log = logging.getLogger(__name__)
 
-PAGE = 100
 LONGEST_PATH = 6_000
 """Characters; nginx, for one, refuses a request line of more than 8 kB."""
 
 _T = TypeVar("_T")
 _ALL = "/api/v2/dags/~/dagRuns"
 _PAGE_DECODER = msgspec.json.Decoder(Page)
-_RUN_DECODER = msgspec.json.Decoder(Run)
+
+MAX_REQUEST_BYTES = 32_768
+"""More than any request that is well-formed can have, however it is escaped."""
+
+
+class _Shown(Run, frozen=True, kw_only=True):
+    """A run as it comes: its conf, which may be a book, is not looked at but for what asks for a callback."""
+
+    conf: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Conf(msgspec.Struct):
+    callback: msgspec.Raw | UnsetType = UNSET
+    callback_url: msgspec.Raw | UnsetType = UNSET
+
+
+_RUN_DECODER = msgspec.json.Decoder(_Shown)
+_CONF_DECODER = msgspec.json.Decoder(_Conf)
 
 
 def run_path(key: RunKey) -> str:
@@ -58,14 +85,12 @@ def batches(keys: Iterable[RunKey], *, since: float) -> Iterator[tuple[str, tupl
         yield _batch_path(batch, since), tuple(batch)
 
 
-def changed_path(
-    *, since: float, until: float, cursor: str | None, offset: int | None = None, limit: int = PAGE
-) -> str:
+def changed_path(*, since: float, until: float, place: Place) -> str:
     """Return the path of a page of ended runs that may ask for a callback.
 
     :param since: Unix seconds; runs that changed at or after it.
     :param until: Unix seconds; and at or before it.
-    :param cursor: of the page; empty for the first, ``None`` to page by ``offset``.
+    :param place: where the page starts.
     """
     query: list[tuple[str, str]] = [
         ("conf_contains", '"callback'),
@@ -74,10 +99,15 @@ def changed_path(
         ("state", "success"),
         ("state", "failed"),
         ("order_by", "updated_at"),
-        ("limit", str(limit)),
-        ("cursor", cursor) if cursor is not None else ("offset", str(offset or 0)),
+        ("limit", str(place.limit)),
+        ("cursor", place.cursor) if place.cursor is not None else ("offset", str(place.offset)),
     ]
     return f"{_ALL}?{urlencode(query)}"
+
+
+def nothing_path() -> str:
+    """Return the path of an empty page: whoever can give it can give lists of runs."""
+    return changed_path(since=1.0, until=0.0, place=Place(cursor=None, suspect=1))
 
 
 def read_page(body: bytes) -> Page:
@@ -85,7 +115,7 @@ def read_page(body: bytes) -> Page:
 
     :raises RunsUnreadable: if it is none.
     """
-    return _read(_PAGE_DECODER, body)
+    return _read(_PAGE_DECODER.decode, body)
 
 
 def readable(page: Page) -> tuple[Run, ...]:
@@ -93,7 +123,7 @@ def readable(page: Page) -> tuple[Run, ...]:
     runs: list[Run] = []
     for raw in page.dag_runs:
         try:
-            runs.append(_RUN_DECODER.decode(raw))
+            runs.append(_run(raw))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             log.error("ringback relay: Airflow shows a run that cannot be read, and so is not reported: %s", error)
     return tuple(runs)
@@ -104,7 +134,7 @@ def read_run(body: bytes) -> Run:
 
     :raises RunsUnreadable: if it is none.
     """
-    return _read(_RUN_DECODER, body)
+    return _read(_run, body)
 
 
 def server_time(headers: Mapping[str, str]) -> float:
@@ -136,9 +166,30 @@ def _instant(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _read(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+def _run(body: bytes | msgspec.Raw) -> Run:
+    shown = _RUN_DECODER.decode(body)
+    return Run(**{**msgspec.structs.asdict(shown), "conf": _asking(shown.conf)})
+
+
+def _asking(conf: msgspec.Raw) -> dict[str, Any] | None:
+    """Return a conf without anything that does not ask for a callback."""
     try:
-        return decoder.decode(body)
+        found = _CONF_DECODER.decode(conf)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None  # no object, which is no request either
+    members = {"callback": found.callback, "callback_url": found.callback_url}
+    asking = {name: _small(value) for name, value in members.items() if isinstance(value, msgspec.Raw)}
+    return asking or None
+
+
+def _small(value: msgspec.Raw) -> Any:
+    size = len(bytes(value))
+    return OversizedRequest(size) if size > MAX_REQUEST_BYTES else msgspec.json.decode(value)
+
+
+def _read(decode: Callable[[bytes], _T], body: bytes) -> _T:
+    try:
+        return decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise RunsUnreadable(
             f"the answer is not what Airflow's REST API gives ({error}); is the base URL right?"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-__all__ = ["Page", "Run", "RunKey"]
+__all__ = ["OversizedRequest", "Page", "Run", "RunKey"]
 
 RunKey = tuple[str, str]
 """DAG id and run id."""
@@ -20,7 +20,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run; members that the relay does not need are not read.
 
     :param state: in Airflow's words.
-    :param conf: whatever JSON it holds.
+    :param conf: of the run's conf what asks for a callback, or ``None`` if nothing does.
     """
 
     dag_id: str
@@ -36,6 +36,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> RunKey:
         """Return what names the run."""
         return self.dag_id, self.run_id
+
+
+class OversizedRequest(msgspec.Struct, frozen=True):
+    """What stands for a callback request that is too large to be one.
+
+    :param size: in bytes.
+    """
+
+    size: int
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,22 +12,21 @@ from dataclasses import dataclass, field
 
 import anyio
 import httpx
-from msgspec import UNSET
 
 from ringback_notifier._allow import redacted
 from ringback_notifier._version import VERSION
 from ringback_notifier.relay._errors import (
     RelayApiError,
     RunsDenied,
-    RunsFailed,
     RunsTooLarge,
     RunsUnavailable,
     RunsUnreadable,
 )
+from ringback_notifier.relay._paging import Place
 from ringback_notifier.relay._requests import (
-    PAGE,
     batches,
     changed_path,
+    nothing_path,
     read_page,
     read_run,
     readable,
@@ -43,9 +42,6 @@ log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 10_000_000
 _AT_ONCE = 8
-_MOST_FAILURES = 3
-_OVERLAP = 10
-"""Rows that two pages share where there are no cursors: a run that leaves the list moves the others up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +63,12 @@ class Changed:
     """A page of runs that changed.
 
     :param at: when the server answered, by its own clock, in Unix seconds.
+    :param place: where the next page starts, or ``None`` if this was the last.
     """
 
     runs: tuple[Run, ...]
     at: float
+    place: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +137,11 @@ class RunsApi:
         found = Found()
         for path, wanted in batches(dict.fromkeys(keys), since=since):
             if self._batching:
-                with contextlib.suppress(RunsTooLarge, RunsFailed):
-                    runs = readable(await self._page(path))
+                try:
+                    runs = readable((await self._page(path))[0])
+                except RelayApiError as error:
+                    await self._trouble_of_runs(error)
+                else:
                     self._batching = _understood(runs, wanted)
                     # What was asked for by pattern is found by chance, too: the same run id in another DAG.
                     found.runs.update((run.key, run) for run in runs if run.key in wanted)
@@ -148,75 +149,47 @@ class RunsApi:
             for start in range(0, len(missing), _AT_ONCE):
                 some = missing[start : start + _AT_ONCE]
                 await asyncio.gather(*(self._find_one(key, found) for key in some))
-                if len(some) > 1 and all(isinstance(found.failed.get(key), RunsFailed) for key in some):
-                    raise found.failed[some[0]]  # it is not these runs that Airflow has trouble with
+                if all(key in found.failed for key in some):
+                    await self._trouble_of_runs(found.failed[some[0]])
             if len(missing) == len(wanted) and sum(key in found.runs for key in missing) > 1:
                 self._batching = False  # nor does every version take "|" for "or"
         return found
 
-    async def changed(self, *, since: float, until: float) -> AsyncIterator[Changed]:
+    async def changed(self, *, since: float, until: float, place: Place) -> AsyncIterator[Changed]:
         """Yield pages of ended runs that changed, and may ask for a callback; some may come twice.
+
+        A run that cannot be had, because Airflow fails over it or it is too large, is passed over: it must not
+        hide the others.
 
         :param since: Unix seconds.
         :param until: Unix seconds.
-        :raises RelayApiError: if a page cannot be had.
+        :param place: where to begin.
+        :raises RelayApiError: if a page cannot be had, and it is not single runs that Airflow has trouble with.
         """
-        cursor: str | None = ""
-        offset = 0
-        while True:
-            path = changed_path(since=since, until=until, cursor=cursor, offset=offset)
+        at: Place | None = place
+        while at is not None:
             try:
-                page, at = await self._changed_page(path)
-            except (RunsUnreadable, RunsFailed) as error:
-                found, ended = await self._one_by_one(error, since=since, until=until, offset=offset)
-                for changed in found:
-                    yield changed
-                if ended:
-                    return
-                cursor, offset = None, offset + PAGE - _OVERLAP
-                continue
-            yield Changed(runs=readable(page), at=at)
-            if page.next_cursor is not UNSET and cursor is not None:
-                if not page.next_cursor:
-                    return
-                cursor, offset = page.next_cursor, offset + PAGE
+                page, moment = await self._page(changed_path(since=since, until=until, place=at))
+            except RelayApiError as error:
+                moment = await self._trouble_of_runs(error)
+                suspect = at.after_failure()
+                if suspect is None:
+                    log.error("ringback relay: %s; the sweep passes over this one run", error)
+                at = suspect or at.behind_one()
+                yield Changed(runs=(), at=moment, place=at)
             else:
-                if len(page.dag_runs) < PAGE:
-                    return
-                cursor, offset = None, offset + PAGE - _OVERLAP
+                at = at.after(page)
+                yield Changed(runs=readable(page), at=moment, place=at)
 
-    async def _one_by_one(
-        self, error: RelayApiError, *, since: float, until: float, offset: int
-    ) -> tuple[list[Changed], bool]:
-        """Read a page's runs singly, without those that cannot be had: they must not hide the others.
+    async def _trouble_of_runs(self, error: RelayApiError) -> float:
+        """Return the server's time if it can give a list without runs, so that it was runs that it failed over.
 
-        :param error: why the page cannot be had.
-        :returns: the runs, and whether they are the last.
-        :raises RelayApiError: ``error``, if it is not single runs that Airflow has trouble with.
+        :raises RelayApiError: ``error``, if it cannot.
         """
-        found: list[Changed] = []
-        failures = lost = 0
-        ended = False
-        for place in range(offset, offset + PAGE):
-            path = changed_path(since=since, until=until, cursor=None, offset=place, limit=1)
-            try:
-                page, at = await self._changed_page(path)
-            except RunsTooLarge:
-                lost += 1
-                continue
-            except (RunsUnreadable, RunsFailed):
-                failures += 1
-                if failures > _MOST_FAILURES + len(found):
-                    raise error from None
-                continue
-            found.append(Changed(runs=readable(page), at=at))
-            ended = not page.dag_runs
-            if ended:
-                break
-        if failures and not found:
-            raise error
-        log.error("ringback relay: %s; read one by one, without %d of its runs", error, lost + failures)
-        return found, ended
+        try:
+            return (await self._page(nothing_path()))[1]
+        except RelayApiError:
+            raise error from None
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -225,10 +198,7 @@ class RunsApi:
         if client is not None:
             await client.aclose()
 
-    async def _page(self, path: str) -> Page:
-        return (await self._changed_page(path))[0]
-
-    async def _changed_page(self, path: str) -> tuple[Page, float]:
+    async def _page(self, path: str) -> tuple[Page, float]:
         """Return a page and when the server answered."""
         answer = await self._get(path)
         if answer.status != httpx.codes.OK:
@@ -246,10 +216,7 @@ class RunsApi:
                 with self._naming(path):
                     found.runs[key] = read_run(answer.body)
             else:
-                # Even a 500 may be of this run alone.
                 found.failed[key] = self._unexpected(path, answer)
-        except RunsUnavailable:
-            raise
         except RelayApiError as error:
             found.failed[key] = error
 
@@ -286,8 +253,6 @@ class RunsApi:
                 if self._login is None
                 else f"{self._shown}{path}: Airflow refuses the credentials of user {self._login['username']!r}"
             )
-        if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise RunsUnavailable(f"{self._shown}{path}: status {answer.status}")  # whichever runs were asked for
         # What Airflow says is not repeated: a validation error quotes the body, and so the password.
         raise self._unexpected(path, _Answer(answer.status, answer.headers, b""))
 
@@ -339,9 +304,7 @@ class RunsApi:
         where = f"{self._shown}{path.partition('?')[0]}: status {answer.status}"
         if answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             return RunsDenied(f"{where}: the relay's user must be allowed to read DAGs and DAG runs")
-        if answer.status == httpx.codes.INTERNAL_SERVER_ERROR:
-            return RunsFailed(where)
-        if answer.status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS) or answer.status > 500:
+        if answer.status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS) or answer.status >= 500:
             return RunsUnavailable(where)
         text = answer.body[:300].decode("utf-8", "replace")
         said = "".join(char if char.isprintable() else "·" for char in text)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from ringback_notifier._report import Site
@@ -19,55 +17,16 @@ from ringback_notifier.relay._run import Run
 from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
 from ringback_notifier.relay._tally import Tally
+from ringback_notifier.relay._window import Window, read_window, write_window
 
-__all__ = ["DUTY", "Sweep", "Window", "read_watermark", "window_after", "write_watermark"]
+__all__ = ["DUTY", "Sweep"]
 
 log = logging.getLogger(__name__)
 
 DUTY = "sweep"
-LONGEST_WINDOW = 300.0
-"""Seconds; a relay that has to stop amid a window begins it again, so it is short."""
-
 _HINTS_WORK = 60.0
 """Seconds after a run's end in which a hint is trusted to lead to a report."""
 _DUTY_HELD = 60.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
-    """A piece of time to sweep, in Unix seconds by the server's clock."""
-
-    since: float
-    until: float
-
-    def watermark(self, at: float) -> float:
-        """Return up to when everything is known once this window is read, ``at`` being the time of its first answer."""
-        return min(at, self.until)
-
-
-def window_after(watermark: float, *, overlap: float) -> Window:
-    """Return the window that follows what is known up to ``watermark``.
-
-    A row may become visible minutes after the time in its ``updated_at``, hence the overlap.  After a long pause
-    the window ends in the past, and more of them follow.
-
-    :param overlap: seconds.
-    """
-    return Window(since=watermark - overlap, until=watermark + LONGEST_WINDOW)
-
-
-def read_watermark(value: str | None) -> float | None:
-    """Read what :func:`write_watermark` wrote; anything else is no watermark."""
-    try:
-        watermark = json.loads(value or "null")["watermark"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return float(watermark) if isinstance(watermark, int | float) else None
-
-
-def write_watermark(watermark: float) -> str:
-    """Return the value to keep with the duty."""
-    return json.dumps({"watermark": watermark})
 
 
 class Sweep:
@@ -115,27 +74,30 @@ class Sweep:
         return await self._database.call(Outbox.take_duty, DUTY, self._owner, now=now, until=now + held)
 
     async def _sweep(self) -> None:
-        watermark = read_watermark(await self._database.call(Outbox.duty_value, DUTY))
-        if watermark is None:
-            watermark = await self._runs.server_time() - self._settings.sweep_lookback + self._settings.sweep_overlap
+        window = read_window(await self._database.call(Outbox.duty_value, DUTY))
+        if window is None:
+            now = await self._runs.server_time()
+            window = Window.first(now - self._settings.sweep_lookback, overlap=self._settings.sweep_overlap)
             # At once: made anew after a failure, it would be later.
-            await self._database.call(Outbox.set_duty_value, DUTY, self._owner, write_watermark(watermark))
+            await self._remember(window)
         while True:
-            window = window_after(watermark, overlap=self._settings.sweep_overlap)
-            started: float | None = None
-            async for page in self._runs.changed(since=window.since, until=window.until):
-                started = page.at if started is None else started
+            async for page in self._runs.changed(since=window.since, until=window.until, place=window.place):
                 await self._take_in(page.runs, at=page.at)
-                if not await self._take_duty():
-                    return  # this took so long that another relay does it
-            if started is None:
+                window = window.read(page.place, at=page.at)
+                # Each time, so that a drain that has to stop amid a window is no reason to read it again from the
+                # start.  Without the duty this took so long that another relay does it.
+                if not await self._take_duty() or not await self._remember(window):
+                    return
+            following = window.following(overlap=self._settings.sweep_overlap)
+            if not await self._remember(following) or window.is_last:
                 return
-            watermark = window.watermark(started)
-            if not await self._database.call(Outbox.set_duty_value, DUTY, self._owner, write_watermark(watermark)):
-                return
-            if started <= window.until:
-                return
-            log.info("ringback relay: swept up to %s", datetime.fromtimestamp(watermark, timezone.utc).isoformat())
+            window = following
+            log.info(
+                "ringback relay: swept up to %s", datetime.fromtimestamp(window.watermark, timezone.utc).isoformat()
+            )
+
+    async def _remember(self, window: Window) -> bool:
+        return await self._database.call(Outbox.set_duty_value, DUTY, self._owner, write_window(window))
 
     async def _take_in(self, runs: Sequence[Run], *, at: float) -> None:
         """Enqueue what is not in the outbox.

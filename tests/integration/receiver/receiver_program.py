@@ -3,7 +3,7 @@
 ``python receiver_program.py STORE PUBLIC_KEY WHAT [ARGUMENT]`` prints one JSON line per thing that happens.
 
 - ``trigger RUN_ID``: trigger a run, and then do nothing
-- ``serve``: serve the endpoint with uvicorn
+- ``serve [LIMITS]``: serve the endpoint with uvicorn; the limits are JSON, the receiver's and uvicorn's settings
 - ``wait REQUEST_ID``: wait for a completion
 - ``handle fail|work``: serve, with a handler that fails or works
 """
@@ -26,7 +26,8 @@ def say(**what: Any) -> None:
 
 
 async def main(store: str, key: str, what: str, argument: str = "") -> None:
-    receiver = Receiver(URL, key, FakeAirflow(), store)
+    limits = json.loads(argument) if what == "serve" and argument else {"receiver": {}, "uvicorn": {}}
+    receiver = Receiver(URL, key, FakeAirflow(), store, **limits["receiver"])
     if what == "trigger":
         async with receiver:
             run = await receiver.trigger("sales", run_id=argument, metadata={"customer": 7})
@@ -47,7 +48,7 @@ async def main(store: str, key: str, what: str, argument: str = "") -> None:
                 if argument == "fail":
                     raise RuntimeError("not today")
 
-        async with serving(receiver) as client:
+        async with serving(receiver, **limits["uvicorn"]) as client:
             say(url=str(client.base_url))
             await asyncio.sleep(3600)
 

@@ -57,7 +57,7 @@ async def test_log_has_one_line_and_no_content(
     await opened.handle(headers, body + b" ")
     assert [record.getMessage() for record in caplog.records if record.name == "ringback_receiver"] == [
         f"event {event.id}: resolved",
-        "request refused: bad_signature",
+        f"request refused: bad_signature (event {event.id}, unverified)",
     ]
 
 
@@ -164,6 +164,13 @@ def test_wrong_setting_is_refused_at_once(
     """A receiver that could never work is never made."""
     with pytest.raises(error):
         Receiver(url, [str(key.public())] if keys is None else keys, store=store)
+
+
+@pytest.mark.parametrize("limit", [{"max_waiting": 0}, {"body_timeout": 0.0}, {"body_timeout": float("nan")}])
+def test_limit_that_lets_nothing_through_is_refused(key: PrivateKey, limit: dict[str, Any]) -> None:
+    """The error names it."""
+    with pytest.raises(ConfigurationError, match=next(iter(limit))):
+        Receiver(URL, str(key.public()), store="sqlite://", **limit)
 
 
 def test_missing_fastapi_says_what_to_install(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

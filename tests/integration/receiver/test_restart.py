@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from receiver_process import ReceiverProcess
 from ringing import URL, FakeAirflow, make_event, signed
 
 from ringback_protocol import CompletionEvent, PrivateKey
@@ -21,31 +19,7 @@ from ringback_receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 
-PROGRAM = Path(__file__).with_name("receiver_program.py")
-
-
-class Process:
-    """One run of ``receiver_program.py``."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._process = subprocess.Popen([sys.executable, str(PROGRAM), *arguments], stdout=subprocess.PIPE, text=True)
-
-    def says(self) -> Any:
-        """Return the next thing that it says."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"ended with {self._process.wait()}"
-        return json.loads(line)
-
-    def kill(self) -> None:
-        """Kill it as the kernel does when memory runs out."""
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-
-Start = Callable[..., Process]
+Start = Callable[..., ReceiverProcess]
 
 
 @pytest.fixture
@@ -55,10 +29,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(path: Path, key: PrivateKey) -> Iterator[Start]:
-    processes: list[Process] = []
+    processes: list[ReceiverProcess] = []
 
-    def start(*arguments: str) -> Process:
-        processes.append(Process(f"sqlite:///{path}", str(key.public()), *arguments))
+    def start(*arguments: str) -> ReceiverProcess:
+        processes.append(ReceiverProcess(f"sqlite:///{path}", str(key.public()), *arguments))
         return processes[-1]
 
     yield start

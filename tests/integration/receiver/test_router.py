@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from ringing import URL, make_event, signed
 from serving import serving
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.responses import Response as StarletteResponse
 
 from ringback_protocol import MAX_EVENT_BYTES, PrivateKey
 from ringback_receiver import Receiver
@@ -106,9 +109,11 @@ async def test_endpoint_is_documented(client: httpx.AsyncClient) -> None:
         "400",
         "401",
         "403",
+        "408",
         "410",
         "413",
         "415",
+        "431",
         "503",
     }
     assert set(operation["requestBody"]["content"]) == {
@@ -139,3 +144,48 @@ async def test_path_follows_the_callback_url(
     async with serving(receiver) as client:
         headers, body = signed(make_event("req_1", "run_1", url=url), key)
         assert (await client.post(served, headers=headers, content=body)).status_code == 202
+
+
+@pytest.mark.parametrize(("version", "closes"), [("1.0", True), ("1.1", True), ("2", False), ("3", False)])
+async def test_early_refusal_closes_the_connection_where_that_can_be_said(
+    receiver: Receiver, version: str, closes: bool
+) -> None:
+    """What was not read shall not be sent on; in HTTP/2 the header would be an error."""
+    app = FastAPI()
+    app.include_router(receiver.router)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": version,
+        "method": "POST",
+        "path": PATH,
+        "query_string": b"",
+        "headers": [],
+    }
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 415
+    assert ((b"connection", b"close") in sent[0]["headers"]) is closes
+
+
+async def test_router_works_behind_a_middleware(tmp_path: Path, key: PrivateKey) -> None:
+    """One that wraps the request's stream, as Starlette's base class does."""
+    receiver = Receiver(URL, str(key.public()), store=f"sqlite:///{tmp_path}/x.db", body_timeout=0.2)
+    app = FastAPI()
+    app.include_router(receiver.router)
+
+    @app.middleware("http")
+    async def look_first(request: Request, go_on: RequestResponseEndpoint) -> StarletteResponse:
+        await request.body()
+        return await go_on(request)
+
+    headers, body = signed(make_event("req_1", "run_1"), key)
+    async with receiver, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.post(PATH, headers=headers, content=body)).status_code == 202
+        assert (await client.post(PATH, headers=headers, content=body + b" " * MAX_EVENT_BYTES)).status_code == 413

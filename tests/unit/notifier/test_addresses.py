@@ -9,7 +9,7 @@ import ssrfguard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ringback_notifier._address_table import INTERNAL, IPV4_WITHIN, METADATA, SPECIAL_IPV4, SPECIAL_IPV6
+from ringback_notifier._address_table import GLOBAL_UNICAST, INTERNAL, IPV4_WITHIN, METADATA, SPECIAL_IPV4, SPECIAL_IPV6
 from ringback_notifier._addresses import AddressRules, kind_of
 
 PLAIN = AddressRules()
@@ -60,7 +60,10 @@ SPECIAL = {
     "172.31.255.255": "private use",
     "192.0.0.9": "protocol assignments",
     "192.0.2.1": "documentation",
+    "192.31.196.1": "AS112",
+    "192.52.193.1": "AMT",
     "192.88.99.1": "6to4 relays",
+    "192.175.48.1": "AS112",
     "192.168.0.0": "private use",
     "192.168.255.255": "private use",
     "198.18.0.0": "benchmarking",
@@ -89,6 +92,7 @@ SPECIAL = {
     "2001:db8::1": "documentation",
     "2002:7f00:1::": "6to4",
     "2002:808:808::": "6to4",
+    "2620:4f:8000::1": "AS112",
     "3ffe::1": "6bone",
     "3fff::1": "documentation",
     "3fff:fff:ffff::": "documentation",
@@ -179,18 +183,32 @@ def test_exceptions_reach_as_far_as_they_say(host: str, answer: str, because: st
     assert (verdict.allowed, verdict.because) == (because is not None, because)
 
 
-@pytest.mark.parametrize("address", sorted(METADATA, key=str))
-def test_a_metadata_service_must_be_named_by_its_one_address(address: IPv4Address | IPv6Address) -> None:
-    """All of the internet and all of link-local do not include it."""
+SERVICES = (
+    "169.254.169.254 169.254.169.253 169.254.169.252 169.254.169.250 169.254.169.123 169.254.169.255 169.254.170.2 "
+    "169.254.170.23 169.254.42.42 169.254.0.23 168.63.129.16 100.100.100.200 192.0.0.192 fd00:ec2::254 fd00:ec2::253 "
+    "fd00:ec2::123 fd00:ec2::23 fd00:c1::a9fe:a9fe fd00:100::100:200 fd20:ce::254 fd00:42::42 fd00:a9fe:a9fe::1 "
+    "fe80::a9fe:a9fe"
+)
+
+
+def test_every_metadata_service_is_known() -> None:
+    """The list is spelled out twice, so that none is lost by accident."""
+    assert {str(address) for address in METADATA} == set(SERVICES.split())
+
+
+@pytest.mark.parametrize("text", SERVICES.split())
+def test_a_metadata_service_must_be_named_by_its_one_address(text: str) -> None:
+    """All of the internet, all of link-local, a name and a literal do not include it."""
+    address = ip_address(text)
     wide = AddressRules(
         networks=(ip_network("0.0.0.0/0"), ip_network("::/0"), ip_network("169.254.0.0/16"), ip_network("fd00::/8")),
         hosts=frozenset({"portal.example"}),
         literals=frozenset({address}),
     )
-    for host in ("portal.example", str(address)):
-        assert not wide.judge(host, str(address)).allowed
-    named = AddressRules(networks=(ip_network(f"{address}/{address.max_prefixlen}"),))
-    assert named.judge("portal.example", str(address)).allowed
+    for host in ("portal.example", text):
+        assert not wide.judge(host, text).allowed
+    named = AddressRules(networks=(ip_network(f"{text}/{address.max_prefixlen}"),))
+    assert named.judge("portal.example", text).allowed
 
 
 def boundaries() -> list[IPv4Address | IPv6Address]:
@@ -253,7 +271,11 @@ def test_at_random_the_rule_is_not_looser_than_another_library(address: IPv4Addr
 
 
 def test_no_block_of_the_table_is_dead() -> None:
-    """Every block refuses its first address, unless something narrower says so."""
-    for table in (INTERNAL, SPECIAL_IPV4, SPECIAL_IPV6):
-        for block in table:
-            assert kind_of(block.network_address) is not None
+    """None lies within another, and of IPv6 only global unicast has special blocks: all else is refused anyway."""
+    for table in ([*INTERNAL, *SPECIAL_IPV4], SPECIAL_IPV6):
+        blocks = list(table)
+        for one in blocks:
+            assert not any(
+                one is not other and one.version == other.version and one.overlaps(other) for other in blocks
+            )
+    assert all(block.subnet_of(GLOBAL_UNICAST) for block in SPECIAL_IPV6)

@@ -38,8 +38,9 @@ def test_exceptions_are_read() -> None:
     ("text", "url", "auth"),
     [
         ("http://proxy.example:3128", "http://proxy.example:3128", None),
-        ("http://proxy.example/", "http://proxy.example:80", None),
-        ("https://10.0.0.1:3129", "https://10.0.0.1:3129", None),
+        ("http://proxy.example/", "http://proxy.example", None),
+        ("http://10.0.0.1:3129", "http://10.0.0.1:3129", None),
+        ("http://ann:%FF@proxy.example:3128", "http://proxy.example:3128", (b"ann", b"\xff")),
         ("http://[fd00::1]:3128", "http://[fd00::1]:3128", None),
         ("http://ann:h%40sh@proxy.example:3128", "http://proxy.example:3128", (b"ann", b"h@sh")),
         ("http://ann@proxy.example:3128", "http://proxy.example:3128", (b"ann", b"")),
@@ -69,6 +70,8 @@ def test_a_proxy_is_read(text: str, url: str, auth: tuple[bytes, bytes] | None) 
         ({"allow_hosts": ["*.*.example"]}, "allow_hosts: '*.*.example' is no host name"),
         ({"egress_proxy": 7}, "egress_proxy must be a URL such as http://proxy.example:3128"),
         ({"egress_proxy": "proxy.example:3128"}, "egress_proxy must be a URL"),
+        ({"egress_proxy": "https://proxy.example:3129"}, "proxies that are spoken to in TLS are not supported"),
+        ({"egress_proxy": "http://ann:\ud800@proxy.example:3128"}, "egress_proxy must be a URL"),
         ({"egress_proxy": "socks5://proxy.example:1080"}, "egress_proxy must be a URL"),
         ({"egress_proxy": "http://ann:h-u-s-h@/"}, "egress_proxy must be a URL"),
         ({"egress_proxy": "http://ann:h-u-s-h@proxy.example/path"}, "egress_proxy must be a URL"),
@@ -163,6 +166,29 @@ def test_spelling_an_address_out_does_not_open_everything(allow: list[str], url:
     """An internal receiver may be allowed by its address, nothing worse; no attempt is made."""
     with pytest.raises(NotAllowedError, match=kind):
         destination({"allow": allow}).check_allowed(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://169.254.169.254/", "events never go there"),
+        ("http://169.254.1.1/", "allow_networks"),
+        ("http://10.0.0.7/", 'add a pattern such as "http://10.0.0.7/" to "allow"'),
+        ("https://portal.example./x", "the callback URL has a host that ends with a dot"),
+    ],
+)
+def test_the_advice_is_one_that_helps(url: str, why: str) -> None:
+    """Nobody is told to allow what would be refused all the same, or cannot be a pattern."""
+    with pytest.raises(NotAllowedError) as caught:
+        destination().check_allowed(url)
+    assert why in str(caught.value)
+
+
+def test_an_ipv6_address_is_not_asked_of_a_proxy() -> None:
+    """Proxies read ``CONNECT`` with one in more than one way."""
+    read = destination({"allow": ["https://[fd00::7]/"], "egress_proxy": "http://proxy.example:3128"})
+    with pytest.raises(NotAllowedError, match="cannot be reached through egress_proxy"):
+        read.check_allowed("https://[fd00::7]/x")
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.7:8080/x", "http://[fd00::7]:8080/x", "http://127.0.0.1:8080/x"])

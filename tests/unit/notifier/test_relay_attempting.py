@@ -6,7 +6,10 @@ import logging
 
 import pytest
 
+from ringback_notifier._exchange import no_answer
 from ringback_notifier._policy import Answer, NoAnswer, Outcome
+from ringback_notifier._resolver import ResolverBusy
+from ringback_notifier.errors import AddressRefused
 from ringback_notifier.outbox._rows import Leased, Settlement
 from ringback_notifier.relay._attempting import health_of, settlement_of
 
@@ -87,3 +90,11 @@ def test_the_tenth_failure_is_dead_and_logged_without_secrets(caplog: pytest.Log
 def test_a_host_is_up_if_it_answers_sensibly(outcome: Outcome, health: str) -> None:
     """A host that refuses an event is alive; one that is silent or broken is not."""
     assert health_of(outcome) == health
+
+
+def test_what_failed_on_our_side_says_nothing_of_the_host() -> None:
+    """One tenant's forbidden address does not keep another's events from the same host."""
+    assert health_of(no_answer(AddressRefused("nothing was sent to portal.example"))) == "unknown"
+    assert health_of(no_answer(ResolverBusy("too many names"))) == "unknown"
+    assert health_of(no_answer(OSError("no route to host"))) == "down"
+    assert health_of(no_answer(TimeoutError())) == "down"

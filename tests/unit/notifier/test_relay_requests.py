@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from msgspec import UNSET
 
 from ringback_notifier.relay._errors import RunsUnreadable
+from ringback_notifier.relay._paging import Place
 from ringback_notifier.relay._requests import (
     LONGEST_PATH,
     batches,
@@ -20,6 +22,7 @@ from ringback_notifier.relay._requests import (
     run_path,
     server_time,
 )
+from ringback_notifier.relay._run import OversizedRequest
 
 RUN = {"dag_run_id": "r", "dag_id": "d", "state": "success", "conf": {"callback_url": "https://a/"}, "unknown": [1]}
 
@@ -67,7 +70,7 @@ def test_a_run_is_asked_for_by_its_escaped_name() -> None:
 
 def test_a_sweep_asks_for_ended_runs_that_mention_a_callback() -> None:
     """One opening quote matches both spellings of the request; times are UTC to the microsecond."""
-    query = query_of(changed_path(since=0.25, until=3_600.0, cursor=""))
+    query = query_of(changed_path(since=0.25, until=3_600.0, place=Place()))
     assert query["conf_contains"] == ['"callback']
     assert query["state"] == ["success", "failed"]
     assert query["updated_at_gte"] == ["1970-01-01T00:00:00.250000Z"]
@@ -79,7 +82,7 @@ def test_a_sweep_asks_for_ended_runs_that_mention_a_callback() -> None:
 
 def test_a_sweep_can_page_by_offset() -> None:
     """An Airflow that knows no cursors is paged by offset."""
-    query = query_of(changed_path(since=0.0, until=1.0, cursor=None, offset=90))
+    query = query_of(changed_path(since=0.0, until=1.0, place=Place(cursor=None, offset=90)))
     assert query["offset"] == ["90"]
     assert "cursor" not in query
 
@@ -90,6 +93,30 @@ def test_a_page_is_read() -> None:
     (run,) = readable(page)
     assert (run.key, run.conf) == (("d", "r"), {"callback_url": "https://a/"})
     assert page.next_cursor is None
+
+
+@pytest.mark.parametrize(
+    ("conf", "read"),
+    [
+        (None, None),
+        ({}, None),
+        ([], None),
+        ("callback", None),
+        ({"region": "APAC"}, None),
+        ({"callback": None}, {"callback": None}),
+        ({"callback_url": 7, "more": 1}, {"callback_url": 7}),
+        ({"more": [[[]]], "callback": {"url": "https://a/"}}, {"callback": {"url": "https://a/"}}),
+    ],
+)
+def test_of_a_conf_only_what_asks_is_read(conf: Any, read: Any) -> None:
+    """Whatever else it holds, nothing of it is kept."""
+    assert read_run(json.dumps({**RUN, "conf": conf}).encode()).conf == read
+
+
+def test_a_request_that_is_too_large_is_not_taken_apart() -> None:
+    """Ten megabytes of empty lists would become gigabytes."""
+    asked = read_run(json.dumps({**RUN, "conf": {"callback": [[]] * 20_000}}).encode()).conf
+    assert asked == {"callback": OversizedRequest(80_000)}
 
 
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:

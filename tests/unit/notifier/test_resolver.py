@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ringback_notifier import _resolver
-from ringback_notifier._resolver import Resolver, aresolve, resolve
+from ringback_notifier._resolver import Resolver, ResolverBusy, aresolve, resolve
 
 
 class Dns:
@@ -40,7 +40,7 @@ class Dns:
 def dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dns]:
     scripted = Dns()
     monkeypatch.setattr(socket, "getaddrinfo", scripted)
-    monkeypatch.setattr(_resolver, "_RESOLVER", Resolver(4))
+    monkeypatch.setattr(_resolver, "_RESOLVER", Resolver(4, waiting=3))
     yield scripted
     scripted.released.set()
     for thread in threading.enumerate():
@@ -115,23 +115,71 @@ def test_a_name_is_asked_for_anew_every_time(dns: Dns) -> None:
 
 
 def test_names_that_hang_do_not_eat_threads_without_end(dns: Dns) -> None:
-    """Beyond a number of them asking fails at once, and goes on as soon as one is answered."""
+    """Beyond a number of them others wait for their turn, and beyond another asking fails at once."""
     for number in range(4):
         with pytest.raises(TimeoutError):
             resolve(f"hang{number}.example", within=0.01)
+    for number in range(3):
+        with pytest.raises(TimeoutError):
+            resolve(f"waiting{number}.example", within=0.01)
+    assert len(dns.asked) == 4
     for ask in both("portal.example"):
-        with pytest.raises(OSError, match="4 other names are being resolved already"):
+        with pytest.raises(ResolverBusy, match=r"portal\.example cannot be resolved now: too many names"):
             ask()
     dns.released.set()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            assert resolve("portal.example", within=5) == ("93.184.215.14",)
-            break
-        except OSError:
-            time.sleep(0.01)
-    else:
-        pytest.fail("it never went on")
+    for number in range(3):
+        assert resolve(f"waiting{number}.example", within=5) == ("93.184.215.14",)
+    assert resolve("portal.example", within=5) == ("93.184.215.14",)
+
+
+def test_many_names_at_once_are_no_trouble(dns: Dns) -> None:
+    """After an outage there are events for hundreds of hosts; nobody's attempt fails for it."""
+    _resolver._RESOLVER = Resolver(4)
+    with ThreadPoolExecutor(60) as pool:
+        found = list(pool.map(lambda number: resolve(f"host{number}.example", within=10), range(300)))
+    assert found == [("93.184.215.14",)] * 300
+
+
+def test_a_thread_that_cannot_be_started_spoils_no_name(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and the next attempt asks anew."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(threading.Thread, "start", start)
+        with pytest.raises(ResolverBusy, match="no thread can be started"):
+            resolve("portal.example", within=5)
+    assert resolve("portal.example", within=5) == ("93.184.215.14",)
+
+
+def test_a_question_that_hangs_for_long_is_asked_again(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that comes back is noticed, though the first question is never answered."""
+    monkeypatch.setattr(_resolver, "_GIVEN_UP_AFTER", 0.0)
+    with pytest.raises(TimeoutError):
+        resolve("hang.example", within=0.05)
+    with pytest.raises(TimeoutError):
+        resolve("hang.example", within=0.05)
+    assert dns.asked == ["hang.example"] * 2
+
+
+def test_a_name_with_addresses_without_number_is_none(dns: Dns) -> None:
+    """To judge them all would hold the event loop up."""
+    dns.answers["huge.example"] = [f"8.8.{number // 250}.{number % 250}" for number in range(4_000)]
+    for ask in both("huge.example"):
+        with pytest.raises(OSError, match="more addresses than any receiver"):
+            ask()
+
+
+def test_a_loop_that_is_closed_is_not_told(dns: Dns, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer comes when nobody is there any more, and nothing is said about it."""
+    with pytest.raises(TimeoutError):
+        asyncio.run(aresolve("hang.example", within=0.05))
+    dns.released.set()
+    for thread in threading.enumerate():
+        if thread.name == "ringback-resolver":
+            thread.join(5)
+    assert caplog.messages == []
 
 
 def test_a_loop_goes_on_while_it_waits(dns: Dns) -> None:

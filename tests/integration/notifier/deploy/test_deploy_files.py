@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -81,6 +83,17 @@ def test_nothing_is_killed_before_it_had_its_time() -> None:
     (_, pause) = container["lifecycle"]["preStop"]["exec"]["command"]
     waits = int(pause) + option(container["command"], "--timeout-graceful-shutdown") + HANDLERS
     assert pod["terminationGracePeriodSeconds"] > waits
+
+
+def test_uvicorn_is_told_what_receivers_need() -> None:
+    """Unit and manifest have the options that the receiver's limits count on; the time to shut down is their own."""
+    limits = (DOCUMENT.parent / "receiver-limits.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\$ (uvicorn .*)$", limits.replace("\\\n", " "), re.MULTILINE)
+    _, _, *options = shlex.split(line)
+    pairs = set(zip(options[::2], options[1::2], strict=True))
+    wanted = {pair for pair in pairs if pair[0] != "--timeout-graceful-shutdown"}
+    for command in (exec_start(block("ini", "uvicorn portal:app")), pod_of("portal")[1]["command"]):
+        assert wanted <= set(itertools.pairwise(command))
 
 
 def test_the_manifests_fit_together() -> None:

@@ -158,7 +158,7 @@ TEXTS = [
     "http://xn--:{port}/",
     "http://xn--127-:{port}/",
     "http://xn--localhost-:{port}/",
-    "http://xn--a:{port}/",
+    "http://xn--9:{port}/",
     # brackets
     "http://[127.0.0.1]:{port}/",
     "http://[::1%25lo]:{port}/",

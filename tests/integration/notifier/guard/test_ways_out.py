@@ -43,6 +43,43 @@ def test_the_server_is_asked_for_by_its_name(
     assert server.requests[0].all("host") == [f"localhost:{server.port}"]
 
 
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(
+    attempt: Any, serve: Any, delivery: Any, dns: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host with a dead first address is reached at its second, within the one deadline."""
+    server = serve(lambda peer: peer.answer())
+    dns.names["two.example"] = [["127.0.0.9", "127.0.0.1"]]
+    waited = swallow(monkeypatch, "127.0.0.9")
+    assert attempt(delivery(server.url("two.example"))) == Answer(status=204)
+    assert 1.5 < waited[0] < 2.6  # half of the five seconds
+
+
+def swallow(monkeypatch: pytest.MonkeyPatch, dead: str) -> list[float]:
+    """Have connections to one address end when whoever dials gives up; return for how long each waited."""
+    waited: list[float] = []
+    create = socket.create_connection
+    sock_connect = asyncio.SelectorEventLoop.sock_connect
+
+    def connect(address: Any, timeout: float, *arguments: Any, **options: Any) -> socket.socket:
+        if address[0] == dead:
+            waited.append(timeout)
+            raise TimeoutError("timed out")
+        return create(address, timeout, *arguments, **options)
+
+    async def connect_in_loop(loop: Any, sock: socket.socket, address: Any) -> None:
+        if address[0] == dead:
+            started = loop.time()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                waited.append(loop.time() - started)
+        await sock_connect(loop, sock, address)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", connect_in_loop)
+    return waited
+
+
 def test_a_kept_connection_serves_no_destination_that_may_not_dial_it(serve: Any, delivery: Any) -> None:
     """What one tenant's exception opened stays shut for the other."""
     server = serve(lambda peer: (peer.answer(), peer.answer()))
@@ -163,11 +200,12 @@ def test_http_goes_through_a_proxy_as_a_whole_url(
     """RFC 9112, section 3.2.2."""
     server = serve(lambda peer: peer.answer())
     way = proxy(server.port)
-    url = "http://portal.example:8080/hook"
-    outcome = attempt(delivery(url, addresses=AddressRules(), egress_proxy=through(way)))
-    assert outcome == Answer(status=204)
-    assert server.requests[0].line == f"POST {url} HTTP/1.1"
-    assert server.requests[0].all("host") == ["portal.example:8080"]
+    for authority in ("portal.example:8080", "portal.example"):
+        url = f"http://{authority}/hook"
+        outcome = attempt(delivery(url, addresses=AddressRules(), egress_proxy=through(way)))
+        assert outcome == Answer(status=204)
+        assert server.requests[-1].line == f"POST {url} HTTP/1.1"
+        assert server.requests[-1].all("host") == [authority]
     assert dns.asked == []
 
 

@@ -208,6 +208,9 @@ class FakeAirflow(Loopback):
         self.tokens = 0
         self.valid = 0
         self.trouble: Callable[[Request], Response | None] = lambda request: None
+        self.poisoned: dict[int, Response] = {}
+        """What is answered instead of any list with the run of this number."""
+        self.most = 100
         self.delay = 0.0
         self.clock: Callable[[], float] = time.time
 
@@ -273,7 +276,7 @@ class FakeAirflow(Loopback):
         else:
             assert query["order_by"] == ["-id"]
             runs.reverse()
-        limit = min(int(query["limit"][0]), 100)
+        limit = min(int(query["limit"][0]), self.most)
         answer: dict[str, Any] = {"total_entries": len(runs)}
         if self.cursors and "cursor" in query:
             if cursor := query["cursor"][0]:
@@ -287,6 +290,9 @@ class FakeAirflow(Loopback):
             runs = runs[offset : offset + limit]
             if self.cursors:
                 answer["next_cursor"] = None
+        for number, _ in runs:
+            if number in self.poisoned:
+                return self.poisoned[number]
         return self._json(200, {**answer, "dag_runs": [run.shown() for _, run in runs]})
 
     def _json(self, status: int, value: Any) -> Response:

@@ -11,7 +11,7 @@ import pytest
 from relay_servers import FakeRun, Request, Response
 from relay_world import World, drain_until, true_id, until
 
-from ringback_notifier.relay._sweep import read_watermark
+from ringback_notifier.relay._window import Window, read_window, write_window
 from ringback_protocol import decode_event
 
 pytestmark = pytest.mark.anyio
@@ -32,13 +32,15 @@ def ended(url: str, number: int = 0, *, ago: float = 1.0, **changes: Any) -> Fak
 
 
 def watermark(world: World) -> float | None:
-    return read_watermark(world.outbox.duty_value("sweep"))
+    window = read_window(world.outbox.duty_value("sweep"))
+    return None if window is None else window.watermark
 
 
 def swept_to(world: World, moment: float) -> None:
     """Have it look as if a sweep had been made up to a moment."""
     world.outbox.take_duty("sweep", "earlier", now=moment, until=moment + 1)
-    world.outbox.set_duty_value("sweep", "earlier", json.dumps({"watermark": moment}))
+    window = Window(watermark=moment, since=moment - 5)
+    world.outbox.set_duty_value("sweep", "earlier", write_window(window))
     world.outbox.leave_duty("sweep", "earlier")
 
 
@@ -136,18 +138,19 @@ async def test_the_watermark_is_the_servers_clock(world: World) -> None:
     assert abs(mark - (time.time() - 3_600)) < 10
 
 
-async def test_a_page_that_fails_leaves_the_watermark_where_it_was(world: World) -> None:
-    """The second page of three breaks: what the first held is delivered, and the window is read again."""
+async def test_an_outage_amid_a_window_leaves_the_watermark_where_it_was(world: World) -> None:
+    """From the second page on nothing answers: what the first held is delivered, and the rest when it can be read."""
     receiver, airflow = world.receiver(), world.airflow()
     before = float(int(time.time())) - 10
     swept_to(world, before)
     airflow.runs += [ended(receiver.url, number, ago=2.0 - number / 200) for number in range(250)]
     broken = True
 
-    def second_page(request: Request) -> Response | None:
-        return Response(status=503) if broken and request.query.get("cursor", [""])[0] else None
+    def behind_the_first_page(request: Request) -> Response | None:
+        first_page = request.query.get("cursor") == [""]
+        return Response(status=503) if broken and "dags/~" in request.path and not first_page else None
 
-    airflow.trouble = second_page
+    airflow.trouble = behind_the_first_page
     relay = world.relay(airflow)
     stop = asyncio.Event()
     draining = asyncio.create_task(relay.drain(30, stop=stop))
@@ -161,6 +164,71 @@ async def test_a_page_that_fails_leaves_the_watermark_where_it_was(world: World)
     report = await draining
     assert report.api_errors >= 1
     assert len(set(receiver.ids)) == len(receiver.ids) == 250
+
+
+@pytest.mark.parametrize("trouble", [Response(status=500), Response(status=504), Response(status=0, then="reset")])
+@pytest.mark.parametrize("cursors", [True, False])
+async def test_a_run_that_airflow_fails_over_does_not_hide_the_others(
+    world: World, trouble: Response, cursors: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every list with it fails, however; its neighbours are reported, and the log says that one is passed over."""
+    receiver, airflow = world.receiver(), world.airflow(cursors=cursors)
+    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(130)]
+    airflow.poisoned = {57: trouble}
+    began = time.time()
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 129, seconds=30)
+    assert (watermark(world) or 0) > began - 60
+    assert "the sweep passes over this one run" in caplog.text
+    assert true_id(airflow.runs[57], receiver.url) not in receiver.ids
+
+
+async def test_a_run_that_takes_airflow_too_long_does_not_hide_the_others(world: World) -> None:
+    """A conf of a hundred megabytes keeps Airflow busy for longer than the relay waits."""
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(30)]
+    airflow.poisoned = {11: Response(status=0, then="hang")}
+    relay = world.relay(airflow)
+    assert relay._runs is not None
+    relay._runs._timeout = 0.4
+    await drain_until(relay, lambda: world.outbox.counts().get("delivered") == 29, seconds=30)
+
+
+@pytest.mark.parametrize("cursors", [True, False])
+async def test_a_server_that_gives_fewer_rows_is_read_to_the_end(world: World, cursors: bool) -> None:
+    """``[api] maximum_page_limit`` is the operator's: a short page is not the last."""
+    receiver, airflow = world.receiver(), world.airflow(cursors=cursors)
+    airflow.most = 20
+    airflow.runs += [ended(receiver.url, number, ago=2 - number / 200) for number in range(130)]
+    airflow.poisoned = {33: Response(status=500)}
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 129, seconds=30)
+
+
+async def test_what_one_drain_has_read_the_next_does_not_read_again(world: World) -> None:
+    """Drains that are too short for a window get through it all the same, one after the other."""
+    receiver, airflow = world.receiver(), world.airflow()
+    start = float(int(time.time())) - 10
+    swept_to(world, start)
+    airflow.runs += [ended(receiver.url, number, ago=8 - number / 100) for number in range(450)]
+    airflow.delay = 0.5
+    drains = 0
+    while world.outbox.counts().get("delivered", 0) < 450:
+        drains += 1
+        assert drains < 12
+        await world.relay(airflow, sweep_overlap=180.0).drain(1.6)
+    assert drains > 1
+    cursors = [sweep.query["cursor"][0] for sweep in airflow.sweeps() if "cursor" in sweep.query]
+    assert cursors.count("") <= 3  # the window, and what followed it; not one for each drain
+
+
+async def test_a_request_as_large_as_a_book_is_refused_and_the_rest_is_reported(world: World) -> None:
+    """It is not even taken apart, so that it costs neither memory nor time."""
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number) for number in range(3)]
+    airflow.runs[1].conf = {"callback": {"url": receiver.url, "events": [[]] * 100_000}, "book": [[]] * 100_000}
+    report = await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 2)
+    assert report.refused == 1
+    (row,) = world.outbox.find(statuses=["refused"])
+    assert "bytes, which is more than any request has" in (world.attempts(row.event_id)[0].error or "")
 
 
 async def test_after_days_the_sweep_goes_hour_by_hour(world: World) -> None:
@@ -248,24 +316,6 @@ async def test_an_answer_without_a_clock_is_no_sweep(world: World) -> None:
     report = await drain_until(world.relay(airflow), lambda: len(airflow.requests) >= 3)
     assert watermark(world) is None
     assert "Date" in (report.last_error or "")
-
-
-async def test_a_run_that_airflow_cannot_show_does_not_stop_the_sweep(world: World) -> None:
-    """Every page with it is a server error; its neighbours are reported all the same, and the watermark moves on."""
-    receiver, airflow = world.receiver(), world.airflow()
-    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(30)]
-    broken = airflow._json(500, {"detail": "Internal Server Error"})
-
-    def trouble(request: Request) -> Response | None:
-        if "dags/~" not in request.path:
-            return None
-        first, limit = int(request.query.get("offset", ["0"])[0]), int(request.query["limit"][0])
-        return broken if first <= 11 < first + limit else None
-
-    airflow.trouble = trouble
-    began = time.time()
-    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 29, seconds=20)
-    assert (watermark(world) or 0) > began - 60
 
 
 async def test_a_list_that_fails_altogether_keeps_the_watermark(world: World) -> None:

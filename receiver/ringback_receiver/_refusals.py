@@ -1,0 +1,65 @@
+"""What the log is told of refusals, so that no stranger fills it: one line, and then a count a minute.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ringback_protocol.signing import HEADER_ID, ID_FORM
+from ringback_protocol.verifying import Headers
+
+__all__ = ["Refusals", "claimed_id"]
+
+EVERY = 60.0
+"""Seconds in which a reason gets one line of its own, and one that counts the rest."""
+
+
+@dataclass(slots=True)
+class _Spell:
+    """A minute of one reason."""
+
+    begun: float
+    unsaid: int = 0
+
+
+class Refusals:
+    """Decide which refusals get a line.  Times are seconds of a clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._spells: dict[str, _Spell] = {}
+
+    def is_news(self, reason: str, now: float) -> bool:
+        """Note a refusal, and tell whether it is the first of its reason for a minute.
+
+        :param reason: one of few codes.
+        """
+        if reason not in self._spells:
+            self._spells[reason] = _Spell(begun=now)
+            return True
+        self._spells[reason].unsaid += 1
+        return False
+
+    def summaries(self, now: float) -> Iterator[str]:
+        """Say how many refusals got no line, for every minute that is over; ``inf`` is the end of all."""
+        for reason, spell in list(self._spells.items()):
+            if now - spell.begun >= EVERY:
+                del self._spells[reason]
+                if spell.unsaid:
+                    yield f"requests refused: {reason}: {spell.unsaid} more since the last such line"
+
+
+def claimed_id(headers: Headers) -> str | None:
+    """Return the event id that a refused request claims, if it has the form of one: anybody may claim it."""
+    try:
+        pairs: Any = getattr(headers, "items", lambda: headers)()
+        for name, value in pairs:
+            if _text(name).lower() == HEADER_ID:
+                return claimed if ID_FORM.fullmatch(claimed := _text(value)) else None
+    except Exception:  # a stranger's object: nothing that goes into a log
+        return None
+    return None
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else str(value, "latin-1")

@@ -1,0 +1,82 @@
+"""A list is read to its end, whatever rows Airflow cannot show and however few it gives at a time."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringback_notifier.relay._paging import PAGE, Place
+from ringback_notifier.relay._run import Page
+
+
+class List:
+    """Rows, some of which make every page that they are on fail.
+
+    :param most: rows that the server gives at a time, whatever is asked for.
+    """
+
+    def __init__(self, rows: int, *, bad: set[int], cursors: bool, total: bool = True, most: int = PAGE) -> None:
+        self.rows, self.bad, self.cursors, self.total, self.most = rows, bad, cursors, total, most
+        self.requests = 0
+
+    def page(self, place: Place) -> tuple[Page, list[int]] | None:
+        self.requests += 1
+        by_cursor = self.cursors and place.cursor is not None
+        start = int(place.cursor or 0) if by_cursor else place.offset
+        numbers = list(range(start, min(start + min(place.limit, self.most), self.rows)))
+        if self.bad & set(numbers):
+            return None
+        more = start + len(numbers) < self.rows
+        following = (str(start + len(numbers)) if more else None) if by_cursor else msgspec.UNSET
+        total = self.rows if self.total and not by_cursor else None
+        return Page(dag_runs=(msgspec.Raw(b"{}"),) * len(numbers), next_cursor=following, total_entries=total), numbers
+
+
+def read(rows: List, *, most_requests: int = 10_000) -> list[int]:
+    found: list[int] = []
+    place: Place | None = Place()
+    while place is not None:
+        assert rows.requests < most_requests
+        answer = rows.page(place)
+        if answer is None:
+            place = place.after_failure() or place.behind_one()
+        else:
+            found += answer[1]
+            place = place.after(answer[0])
+    return found
+
+
+@given(
+    rows=st.integers(0, 450),
+    bad=st.sets(st.integers(0, 449), max_size=6),
+    cursors=st.booleans(),
+    total=st.booleans(),
+    most=st.sampled_from([1, 7, 20, 50, 99, 100]),
+)
+@settings(max_examples=300, deadline=None)
+def test_every_row_that_can_be_had_is_read(rows: int, bad: set[int], cursors: bool, total: bool, most: int) -> None:
+    """By cursor or by offset, with the total or without, by pages of any size, and past every row that cannot."""
+    found = read(List(rows, bad=bad, cursors=cursors, total=total, most=most))
+    assert sorted(set(found)) == [number for number in range(rows) if number not in bad]
+
+
+@pytest.mark.parametrize("where", [0, 1, 42, 98, 99, 100, 250])
+def test_one_bad_row_costs_few_requests(where: int) -> None:
+    """It is found by halving, not by reading a hundred rows one by one."""
+    rows = List(300, bad={where}, cursors=True)
+    assert len(set(read(rows))) == 299
+    assert rows.requests <= 22
+
+
+def test_by_cursor_no_row_comes_twice() -> None:
+    """A cursor stays where it is when rows move."""
+    found = read(List(450, bad=set(), cursors=True))
+    assert found == list(range(450))
+
+
+def test_by_offset_pages_share_some_rows() -> None:
+    """A run that leaves the list moves those behind it up by one."""
+    found = read(List(250, bad=set(), cursors=False))
+    assert len(found) > 250
