@@ -70,6 +70,7 @@ NOBODYS: list[Call] = [
     ("PATCH", OWN_RUN, {"state": "failed"}),
     ("POST", f"{OWN}/clearTaskInstances", {"dag_run_id": "seen", "dry_run": False}),
     ("POST", f"{OWN_RUN}/clear", {"dry_run": False}),
+    ("DELETE", OWN_RUN, None),
     ("DELETE", OTHER_RUN, None),
     ("DELETE", OTHER, None),
 ]
