@@ -4,11 +4,19 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Airflow with the FAB auth manager, whose libraries are older than the development tools allow.
+FAB_VENV  := .venv-fab
+FAB_READY := $(FAB_VENV)/.ready
+FAB       := apache-airflow==3.3.2 apache-airflow-providers-fab
+
+RESOLVE   := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance coverage bench chaos forge schema constraints clean
+.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench chaos forge \
+	schema constraints clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Create .venv with Airflow, both halves and the test tools
 
@@ -22,6 +30,12 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(FAB_READY): $(READY) constraints-fab.txt
+	$(PYTHON) -m venv $(FAB_VENV)
+	$(FAB_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(FAB_VENV)/bin/python -m pip install --quiet -c constraints-fab.txt -e '.[airflow,outbox,postgres]' $(FAB)
 	@touch $@
 
 demo: $(READY) ## A real Airflow rings a real receiver: watch it happen
@@ -42,8 +56,18 @@ unit: $(READY) ## Fast tests, no servers
 integration: $(READY) ## Real databases, real sockets, a built wheel
 	$(BIN)/python -m pytest tests/integration
 
-acceptance: $(READY) ## A real Airflow
+acceptance: $(READY) $(FAB_READY) ## A real Airflow
 	$(BIN)/python -m pytest tests/acceptance
+
+least-privilege: $(READY) $(FAB_READY) ## Of those, only the accounts that can do one thing each
+	$(BIN)/python -m pytest tests/acceptance/test_least_privilege.py
+
+nginx: $(READY) ## The receiver behind nginx, as docs/deploy.md has it
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	       && apt-get install -qq -y nginx-light; } \
+	  || { echo "This needs nginx (Debian: apt-get install nginx-light)"; exit 1; }
+	$(BIN)/python -m pytest tests/integration/notifier/deploy/nginx_front.py
 
 coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a real Airflow
 	RINGBACK_WRITE_COVERAGE=1 $(BIN)/python -m pytest tests/acceptance/test_every_ending.py
@@ -66,11 +90,14 @@ forge: $(READY) ## A million mutated events, of which none may be believed; SEED
 schema: $(READY) ## Write docs/completion-event.schema.json from the code
 	$(BIN)/python -m ringback_protocol.schema docs/completion-event.schema.json
 
-constraints: $(READY) ## Resolve constraints.txt anew
+constraints: $(READY) ## Resolve constraints.txt and constraints-fab.txt anew
 	$(BIN)/python -m pip install --quiet uv
-	{ sed -n '/^#/p' constraints.txt; \
-	  $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-header --no-annotate pyproject.toml; \
-	} > constraints.new && mv constraints.new constraints.txt
+	{ sed -n '/^#/p' constraints.txt; $(RESOLVE) --extra dev pyproject.toml; } > constraints.new
+	mv constraints.new constraints.txt
+	{ sed -n '/^#/p' constraints-fab.txt; \
+	  printf '%s\n' $(FAB) | $(RESOLVE) --extra airflow --extra outbox --extra postgres pyproject.toml -; \
+	} > constraints.new
+	mv constraints.new constraints-fab.txt
 
 clean: ## Remove .venv and caches
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(FAB_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

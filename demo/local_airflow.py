@@ -42,6 +42,7 @@ class LocalAirflow:
     :param settings: further environment, such as ``AIRFLOW_CONN_…``.
     :param database: ``postgresql://…`` of an empty database; else Airflow keeps a SQLite file in its home.
     :param component_settings: by component, what it alone has in its environment.
+    :param python: of the environment that Airflow is installed in.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class LocalAirflow:
         *,
         database: str | None = None,
         component_settings: Mapping[str, Mapping[str, str]] | None = None,
+        python: Path = Path(sys.executable),
     ) -> None:
         self.home = home
+        self._python = python
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.username = "admin"
@@ -69,7 +72,7 @@ class LocalAirflow:
             # Its components talk to each other; a proxy has no part in that.
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -103,16 +106,24 @@ class LocalAirflow:
     ) -> None:
         self.stop()
 
-    def start(self, say: Callable[[str], None] = lambda _: None, *, timeout: float = 180) -> None:
+    def start(
+        self,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        prepare: Callable[[], object] = lambda: None,
+        timeout: float = 180,
+    ) -> None:
         """Create the database, start everything, and wait until the API answers and DAGs are parsed.
 
         :param say: told in a few words what is being waited for.
+        :param prepare: called once the database is there and nothing runs yet.
         :param timeout: seconds for all of it.
         :raises AirflowDied: if something ends or the time is up.
         """
         deadline = time.monotonic() + timeout
         say("creating Airflow's database")
         self.run("db", "migrate")
+        prepare()
         say("starting Airflow's components")
         for component in _COMPONENTS:
             self.start_component(component)
@@ -121,19 +132,22 @@ class LocalAirflow:
         say("waiting for the DAG processor")
         self._wait_until(self._dags_parsed, deadline, "not every DAG was parsed")
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, told: str = "") -> str:
         """Run ``airflow …`` in this home to its end and return what it printed.
 
+        :param told: what is typed into it, where it asks.
         :raises AirflowDied: if it fails.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [str(self._python), "-m", "airflow", *arguments],
             env=self.environment,
             cwd=self.home,
+            input=told,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            start_new_session=True,  # without a terminal, a password is read from what it is told
         )
         if done.returncode:
             raise AirflowDied(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-4000:]}")
@@ -149,7 +163,7 @@ class LocalAirflow:
             self._component_settings[component] = settings
         with self.log_of(component).open("ab") as log:
             self._processes[component] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", component],
+                [str(self._python), "-m", "airflow", component],
                 env={**self.environment, **self._component_settings.get(component, {})},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,

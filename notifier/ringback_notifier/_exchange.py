@@ -24,6 +24,14 @@ _EXCERPT_CHARS = 500
 _SECRET_CHARS = 8
 """From how many characters on a header's value may be a secret."""
 
+# OpenSSL's servers tell a client that they want to see a certificate; asyncio's, and so uvicorn, only close.
+_CUT = (
+    "connection: the server closed the connection without an answer; over https it may demand a client certificate "
+    "(client_cert)"
+)
+_SILENCE = frozenset({"", "Server disconnected without sending a response."})
+"""How httpcore says that a server closed the connection."""
+
 FAILURES = (
     AddressRefused,
     CallbackUrlError,
@@ -114,7 +122,15 @@ def no_answer(error: Exception) -> NoAnswer:
         if isinstance(error, httpcore.NetworkError | OSError)
         else "protocol"
     )
+    if kind in ("connection", "protocol") and _is_cut(error):
+        return NoAnswer(error=_CUT)
     return NoAnswer(
         error=f"{kind}: {str(error) or type(error).__name__}",
         of_host=not isinstance(error, AddressRefused | ResolverBusy),
     )
+
+
+def _is_cut(error: Exception) -> bool:
+    """Tell whether the server closed the connection, or broke it, instead of an answer."""
+    cause = error.__cause__ or error
+    return str(error) in _SILENCE or isinstance(cause, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)

@@ -246,7 +246,16 @@ class Authority:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("certificates")
+    return _authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def strange_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One of the same name whom nobody trusts."""
+    return _authority(tmp_path_factory.mktemp("strange"))
+
+
+def _authority(folder: Path) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
     certificate = (

@@ -82,6 +82,18 @@ async def test_a_client_certificate_is_shown(world: World, authority: Any) -> No
     assert len(got) == 1
 
 
+async def test_without_the_client_certificate_that_a_server_wants_an_event_waits(world: World, authority: Any) -> None:
+    """The attempt is recorded with what the server said, and another one is due."""
+    server, got, url = await tls_receiver(authority.server_context(clients_must_show_a_certificate=True))
+    world.destinations["default"] = allowing(url, ca_bundle=authority.bundle)
+    world.enqueue(world.event(url))
+    await drain_until(world.relay(), lambda: world.attempts(0))
+    server.close()
+    await server.wait_closed()
+    assert "certificate" in (world.attempts(0)[0].error or "")
+    assert (world.status(0), got) == ("due", [])
+
+
 async def test_a_handshake_that_hangs_leaves_no_socket_open() -> None:
     """A server that accepts and is silent costs one attempt, and its connection is closed."""
     context = destination().ssl_context()
