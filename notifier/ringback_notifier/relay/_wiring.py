@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -53,9 +54,18 @@ async def opened_relay(
         try:
             yield Relay(outbox=outbox, runs=runs, destinations=destination, site=site, settings=settings, kind=kind)
         finally:
-            await asyncio.to_thread(outbox.close)
+            await _apart(outbox.close)
     finally:
         await runs.aclose()
+
+
+async def _apart(work: Callable[[], None]) -> None:
+    """Do something in a thread of its own: the event loop's may all be taken, and a stop does not wait for them."""
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringback-close")
+    try:
+        await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _open_outbox(kind: str) -> Outbox:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,6 +134,31 @@ async def test_a_trigger_that_is_not_set_up_is_patient(monkeypatch: pytest.Monke
         async for _ in _trigger.RelayTrigger().run():
             pass
     assert time.monotonic() - started >= 0.3
+
+
+async def test_a_relay_is_closed_though_the_loops_threads_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the triggerer other triggers take them, and a stop does not wait for those."""
+    monkeypatch.setattr(_config, "outbox_url", lambda: f"sqlite:///{tmp_path / 'outbox.db'}")
+    api = SimpleNamespace(host="https://airflow.example", schema=None, port=None, login=None, password=None, extra=None)
+
+    async def connection(conn_id: str) -> Any:
+        return api
+
+    async def destination(name: str) -> Any:
+        raise AssertionError
+
+    over, loop = threading.Event(), asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    try:
+        async with _wiring.opened_relay("trigger", connection=connection, destination=destination):
+            hanging = loop.run_in_executor(None, over.wait, 10)
+            closing = time.monotonic()
+        assert time.monotonic() - closing < 5
+    finally:
+        over.set()
+        await hanging
 
 
 @pytest.mark.parametrize("executor", ["CeleryExecutor", "KubernetesExecutor", "LocalExecutor,CeleryExecutor"])
