@@ -15,6 +15,7 @@ from ringback_notifier import _config
 from ringback_notifier._compat import airflow_conf
 from ringback_notifier._destination import Destination
 from ringback_notifier.errors import NotifierError, OutboxError
+from ringback_notifier.relay._errors import ConnectionNotFound
 from ringback_notifier.relay._relay import Relay
 from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
@@ -104,10 +105,11 @@ def runs_api(connection: Any) -> RunsApi:
     A password without a login is a bearer token; with neither, the API server is asked for a token, as the simple
     auth manager gives it to everybody in its all-admins mode.  ``ca_bundle`` in the extra is the path of a PEM file.
 
-    :raises NotifierError: saying what is missing.
+    :raises ConnectionNotFound: if there is none.
+    :raises NotifierError: saying what is missing in it.
     """
     if connection is None:
-        raise NotifierError(
+        raise ConnectionNotFound(
             f"there is no Airflow connection {CONNECTION_ID}. The relay reads DAG runs through Airflow's REST API: add "
             f"one with `airflow connections add {CONNECTION_ID} --conn-type http --conn-host https://airflow.example "
             "--conn-login NAME --conn-password …`, of an account that can read DAG runs and nothing else"
