@@ -10,6 +10,8 @@ __all__ = ["Breaker", "CircuitState"]
 CircuitState = Literal["closed", "open", "half_open"]
 
 _REMEMBERED = 3_600.0
+_UNSEEN = 27 * 3_600.0
+"""Seconds without an attempt after which a host is not known to have been down; longer than any event's pause."""
 _MANY = 1_000
 
 
@@ -83,6 +85,8 @@ class Breaker:
         if circuit is None:
             self._forget(now)
             circuit = self._circuits[host] = _Circuit()
+        if now - circuit.failed_at > _UNSEEN:
+            circuit.opened_at = now
         circuit.failed_at = now
         circuit.failures += 1
         if circuit.reopens is None:

@@ -109,6 +109,15 @@ def test_it_tells_for_how_long_a_host_has_been_down() -> None:
     assert breaker.down_for(HOST, 500.0) == 0.0
 
 
+def test_a_host_that_nobody_asked_for_long_is_not_known_to_have_been_down() -> None:
+    """A day between two probes is an event's longest pause; after more than that it counts from the beginning."""
+    breaker, day = broken(Breaker()), 86_400.0
+    for moment, down in ((day, day), (2 * day, 2 * day), (4 * day, 0.0), (5 * day, day)):
+        breaker.started(HOST)
+        breaker.failed(HOST, moment)
+        assert breaker.down_for(HOST, moment) == down
+
+
 def test_it_is_patient_once_its_cool_down_grows_no_more() -> None:
     """Then it has been down for some minutes, and is asked every five."""
     breaker, now, patient = broken(Breaker()), 30.0, []
