@@ -20,7 +20,7 @@ def group() -> None:
 def migrate() -> None:
     """Create the outbox's tables, or bring them to this version; run it before a new version's components start.
 
-    A SQLite outbox does so by itself.
+    A SQLite outbox does so by itself, and is not created here: it would belong to whoever typed this.
 
     Example: ringback outbox migrate
     """

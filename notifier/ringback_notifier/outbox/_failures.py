@@ -54,8 +54,9 @@ def _failure(place: Place, error: Exception) -> OutboxError:
 
 
 _NEW_FILE = (
-    f"stop what uses the file and move it away, and a new one is made (the relay's sweep finds what was pending), "
-    f"or let {OPTION} name another file"
+    f"stop what uses the file and move it away, or let {OPTION} name another: a new one is made. What was pending is "
+    "found again by the relay's first sweep, but only as far back as [ringback] sweep_lookback says (600 seconds if it "
+    "is not set): before the relay starts, set it to more than the age of the oldest ending that may be missing"
 )
 
 _ADVICE = {

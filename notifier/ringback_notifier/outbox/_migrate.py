@@ -21,13 +21,20 @@ _OF_AIRFLOW = {"dag_run", "task_instance"}
 def migrate(url: str, *, wait: float = 60.0) -> None:
     """Create the tables, or bring them to this release's schema; does nothing where there is nothing to do.
 
-    Several processes may do so at once.
+    Several processes may do so at once.  A SQLite file is not created: it would belong to whoever migrates, and
+    Airflow's components, which are another user maybe, could not use it.
 
     :param url: see :meth:`~ringback_notifier.outbox.Outbox.open`.
     :param wait: seconds, for each lock and each statement.
     :raises OutboxError: the database is of a later release, somebody else's, or cannot be used.
     """
-    database = Database(parse_url(url), wait=wait)
+    place = parse_url(url)
+    if place.kind == "sqlite" and not Path(place.path).exists():
+        raise OutboxError(
+            f"outbox {place}: there is no such file, and nothing to migrate; Airflow's components make it, as the user "
+            "that they run as, when they first need it"
+        )
+    database = Database(place, wait=wait)
     try:
         if not _is_current(database):
             _upgrade(database)

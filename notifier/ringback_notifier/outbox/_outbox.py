@@ -177,7 +177,10 @@ class Outbox:
             return _leasing.release(connection, owner, event_ids, due_at=due_at)
 
     def expire(self, host: str, *, before: float, now: float) -> int:
-        """Give up what has been tried for a host since before a moment, and return how many events that is."""
+        """Give up what has waited for a host since before a moment, and return how many events that is.
+
+        What no relay has tried in its present schedule is not given up.
+        """
         with self._database.writing() as connection:
             return _settling.expire(connection, host, before=before, now=now)
 

@@ -75,7 +75,12 @@ def _postpone(connection: Connection, settlements: Iterable[Settlement]) -> None
 
 def expire(connection: Connection, host: str, *, before: float, now: float) -> int:
     overdue = by_id(
-        connection, WAITING, events.c.status == "due", events.c.host == host, events.c.schedule_from < before
+        connection,
+        WAITING,
+        events.c.status == "due",
+        events.c.host == host,
+        events.c.schedule_from < before,
+        events.c.attempts > 0,
     )
     given_up = list(
         connection.execute(

@@ -15,6 +15,7 @@ from ringback_notifier._policy import Answer, Delivered, GiveUp, NoAnswer, Outco
 from ringback_notifier.errors import DestinationError, NotAllowedError
 from ringback_notifier.outbox._rows import Attempt, Leased, Settlement
 from ringback_notifier.relay._destinations import ERRORS_KEPT, Destinations
+from ringback_notifier.relay._outage import Outage
 from ringback_notifier.relay._schedule import Dead, Next, RetryAt, after_attempt
 from ringback_notifier.relay._sender import Sender
 
@@ -27,6 +28,7 @@ Health = Literal["up", "down", "unknown"]
 
 _LONGEST_ERROR = 500
 _LOOK_UP_SECONDS = 10.0
+_MANY = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,7 @@ class Attempting:
     def __init__(self, *, destinations: Destinations, sender: Sender) -> None:
         self._destinations = destinations
         self._sender = sender
+        self._outages: dict[str, Outage] = {}
 
     async def attempt(self, row: Leased) -> Landing:
         """Make one attempt; nothing is raised but a cancellation."""
@@ -89,17 +92,14 @@ class Attempting:
         try:
             reachable = await asyncio.wait_for(self._destinations.get(row.destination), _LOOK_UP_SECONDS)
         except DestinationError as error:
+            self._working(row.destination)
             outcome: Outcome = NoAnswer(error=f"destination: {error}")
         except Exception as error:  # whatever Airflow's secrets back ends fail with; it is not the event's fault
-            log.warning(
-                "ringback relay: destination %r cannot be looked up, so event %s waits: %s: %s",
-                row.destination,
-                row.event_id,
-                type(error).__name__,
-                error,
-            )
+            self._failing(row.destination).failed(error)
+            log.debug("ringback relay: event %s waits for its destination", row.event_id)
             return Landing(row=row, again_at=time.time() + ERRORS_KEPT)
         else:
+            self._working(row.destination)
             try:
                 reachable.destination.check_allowed(row.url)
             except NotAllowedError as error:
@@ -114,6 +114,15 @@ class Attempting:
                 outcome = NoAnswer(error=f"internal: {type(error).__name__}")
         settlement = settlement_of(row, outcome, at=at, now=time.time(), jitter=random.random())  # noqa: S311
         return Landing(row=row, health=health, settlement=settlement)
+
+    def _failing(self, name: str) -> Outage:
+        if name not in self._outages and len(self._outages) >= _MANY:
+            self._outages.clear()  # the log repeats itself then, which is better than to grow
+        return self._outages.setdefault(name, Outage(f"destination {name!r} cannot be looked up, and its events wait"))
+
+    def _working(self, name: str) -> None:
+        if outage := self._outages.pop(name, None):
+            outage.over()
 
 
 def _refused(row: Leased, why: str, *, at: float) -> Settlement:

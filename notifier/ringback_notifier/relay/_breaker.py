@@ -10,6 +10,8 @@ __all__ = ["Breaker", "CircuitState"]
 CircuitState = Literal["closed", "open", "half_open"]
 
 _REMEMBERED = 3_600.0
+_UNSEEN = 27 * 3_600.0
+"""Seconds without an attempt after which a host is not known to have been down; longer than any event's pause."""
 _MANY = 1_000
 
 
@@ -18,6 +20,7 @@ class _Circuit:
     failures: int = 0
     failed_at: float = 0.0
     cool_down: float = 0.0
+    opened_at: float = 0.0
     reopens: float | None = None
     probing: bool = False
 
@@ -51,8 +54,13 @@ class Breaker:
         circuit = self._circuits.get(host)
         return None if circuit is None else circuit.reopens
 
+    def down_for(self, host: str, now: float) -> float:
+        """Return for how many seconds a host has failed at every probe; 0 if it is closed."""
+        circuit = self._circuits.get(host)
+        return 0.0 if circuit is None or circuit.reopens is None else now - circuit.opened_at
+
     def is_patient(self, host: str) -> bool:
-        """Tell whether a host has been down for so long that its cool-down grows no more."""
+        """Tell whether a host has been down for some minutes, so that its cool-down grows no more."""
         circuit = self._circuits.get(host)
         return circuit is not None and circuit.cool_down >= self._longest
 
@@ -77,12 +85,15 @@ class Breaker:
         if circuit is None:
             self._forget(now)
             circuit = self._circuits[host] = _Circuit()
+        if now - circuit.failed_at > _UNSEEN:
+            circuit.opened_at = now
         circuit.failed_at = now
         circuit.failures += 1
         if circuit.reopens is None:
             if circuit.failures < self._threshold:
                 return False
             circuit.cool_down = self._cool_down
+            circuit.opened_at = now
         elif circuit.probing:
             circuit.cool_down = min(2 * circuit.cool_down, self._longest)
         else:

@@ -12,7 +12,16 @@ from ringback_notifier.outbox import Outbox
 from ringback_notifier.outbox._rows import HintRow, OutboxEvent
 from ringback_notifier.relay._database import Database
 from ringback_notifier.relay._errors import RelayApiError
-from ringback_notifier.relay._judging import Judgement, NotYet, Refuse, Report, Reporter, judge_ending, judge_start
+from ringback_notifier.relay._judging import (
+    Judgement,
+    NotYet,
+    Refuse,
+    Report,
+    Reporter,
+    Seen,
+    judge_ending,
+    judge_start,
+)
 from ringback_notifier.relay._loop import Wake, note
 from ringback_notifier.relay._outage import Outage
 from ringback_notifier.relay._pacing import next_look
@@ -167,4 +176,5 @@ def _judge(hint: HintRow, run: Run, *, site: Site, now: datetime) -> Judgement:
     reported_by: Reporter = "listener" if hint.seen_by == "listener" else "relay"
     if hint.state == "running":
         return judge_start(run, expected=hint.event_id, site=site, reported_by=reported_by, now=now)
-    return judge_ending(run, site=site, reported_by=reported_by, now=now)
+    seen = Seen(state=hint.state, age=now.timestamp() - hint.created_at)
+    return judge_ending(run, site=site, reported_by=reported_by, now=now, seen=seen)

@@ -59,7 +59,7 @@ class Deliver:
         self._lanes = Lanes(concurrency=settings.concurrency, host_concurrency=settings.host_concurrency)
         self._flights: set[asyncio.Task[Landing]] = set()
         self._given_back: list[tuple[float, list[str]]] = []
-        self._opened: set[str] = set()
+        self._lost: set[str] = set()
         self._more = False
         self._stopping = False
         self._tidied = 0.0
@@ -111,9 +111,15 @@ class Deliver:
         late = [row for row in rows if self._state(row.host, clock) == "open"]  # it opened while they were leased
         for row in late:
             self._later([row], at=now + (self._breaker.reopens(row.host) or clock) - clock)
-        probed = frozenset(host for host in {row.host for row in rows} if self._state(host, clock) == "half_open")
+        probed = {
+            # One probe spares a host that may be coming back.  One that has been down for long is sent some at a time,
+            # or a day's 288 probes would be all that its events are ever tried.
+            host: self._settings.host_concurrency if self._breaker.is_patient(host) else 1
+            for host in {row.host for row in rows}
+            if self._state(host, clock) == "half_open"
+        }
         kept = [row for row in rows if row not in late] if late else rows
-        surplus = self._lanes.add(kept, now=clock, single=probed)
+        surplus = self._lanes.add(kept, now=clock, probed=probed)
         for host in probed:
             self._breaker.started(host)
         self._later(surplus, at=now)
@@ -156,9 +162,10 @@ class Deliver:
     def _open(self, host: str, clock: float) -> None:
         reopens = (self._breaker.reopens(host) or clock) - clock
         log.warning("ringback relay: %s does not take events; nothing is sent there for %.0f s", host, reopens)
-        self._later(self._lanes.withdraw(host), at=time.time() + reopens)
-        if self._breaker.is_patient(host):
-            self._opened.add(host)
+        # A moment before it reopens, so that it can be one of these that is the probe.
+        self._later(self._lanes.withdraw(host), at=time.time() + reopens - _BREATH)
+        if self._breaker.down_for(host, clock) >= WHOLE_SCHEDULE:
+            self._lost.add(host)
         self.wake.set()
 
     def _later(self, rows: Iterable[Leased], *, at: float) -> None:
@@ -169,7 +176,7 @@ class Deliver:
                 self.wake.set()
 
     async def _give_back(self) -> None:
-        """Release what is not sent, and give up what a host that is down has not taken in all the schedule's time."""
+        """Release what is not sent, and give up what a host that was down for all the schedule's time has not taken."""
         stale = self._lanes.stale(before=time.monotonic() - self._settings.lease / 2)
         for host in {row.host for row in stale}:
             self._breaker.abandoned(host)
@@ -178,11 +185,11 @@ class Deliver:
             at, event_ids = self._given_back[0]
             await self._database.call(Outbox.release, self._owner, event_ids=event_ids, due_at=at)
             del self._given_back[0]
-        while self._opened:
-            host = next(iter(self._opened))
+        while self._lost:
+            host = next(iter(self._lost))
             now = time.time()
             dead = await self._database.call(Outbox.expire, host, before=now - WHOLE_SCHEDULE, now=now)
-            self._opened.discard(host)
+            self._lost.discard(host)
             if dead:
                 self._tally.dead += dead
                 log.error("ringback relay: %d events for %s are given up: it has been down for days", dead, host)

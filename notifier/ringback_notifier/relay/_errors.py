@@ -1,6 +1,7 @@
-"""What can go wrong between the relay and Airflow's REST API.
+"""What can go wrong between the relay and Airflow.
 
     NotifierError
+    ├── ConnectionNotFound        Airflow finds no connection for the relay, maybe for a while only
     └── RelayApiError             Airflow's API did not give what the relay asked for
         ├── RunsUnavailable       no answer in time, or one that says that Airflow failed
         ├── RunsDenied            the credentials, or what they may do, do not suffice
@@ -14,7 +15,20 @@ from __future__ import annotations
 
 from ringback_notifier.errors import NotifierError
 
-__all__ = ["RelayApiError", "RunsDenied", "RunsTooLarge", "RunsUnavailable", "RunsUnreadable"]
+__all__ = [
+    "ConnectionNotFound",
+    "RelayApiError",
+    "RunsDenied",
+    "RunsTooLarge",
+    "RunsUnavailable",
+    "RunsUnreadable",
+]
+
+
+class ConnectionNotFound(NotifierError):
+    """Airflow finds no connection for the relay; it says the same while its database is down."""
+
+    reason = "connection_not_found"
 
 
 class RelayApiError(NotifierError):

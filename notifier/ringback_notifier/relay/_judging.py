@@ -20,9 +20,24 @@ from ringback_protocol import (
 )
 from ringback_protocol.event import RunState
 
-__all__ = ["Judgement", "NotYet", "Nothing", "Refuse", "Report", "Reporter", "judge_ending", "judge_start"]
+__all__ = ["Judgement", "NotYet", "Nothing", "Refuse", "Report", "Reporter", "Seen", "judge_ending", "judge_start"]
 
 Reporter: TypeAlias = Literal["listener", "relay"]
+
+_COMMITTED_WITHIN = 5.0
+"""Seconds after which Airflow has committed what a hint tells of, if it ever does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What somebody saw before Airflow committed it.
+
+    :param state: ``None`` if it could not be told.
+    :param age: in seconds.
+    """
+
+    state: RunState | None
+    age: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +60,7 @@ class Refuse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotYet:
-    """The run has not ended."""
+    """The run has not ended, or not as somebody saw it end a moment ago."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +71,14 @@ class Nothing:
 Judgement = Report | Refuse | NotYet | Nothing
 
 
-def judge_ending(run: Run, *, site: Site, reported_by: Reporter, now: datetime) -> Judgement:
+def judge_ending(run: Run, *, site: Site, reported_by: Reporter, now: datetime, seen: Seen | None = None) -> Judgement:
     """Judge a run that may have ended.
 
     :param now: aware.
+    :param seen: what the hint said, if there was one.
     """
+    if seen is not None and _is_marked_otherwise(run, seen):
+        return NotYet()
     if run.state == "success":
         return _judge(run, "success", site=site, reported_by=reported_by, now=now)
     if run.state == "failed":
@@ -76,8 +94,15 @@ def judge_start(run: Run, *, expected: str | None, site: Site, reported_by: Repo
     """
     judgement = _judge(run, "running", site=site, reported_by=reported_by, now=now)
     if isinstance(judgement, Report) and judgement.event.event_id != expected:
-        return Nothing()
+        # Until the scheduler commits the start, the run is queued and has no start date.
+        return NotYet() if run.state == "queued" and run.start_date is None else Nothing()
     return judgement
+
+
+def _is_marked_otherwise(run: Run, seen: Seen) -> bool:
+    """Tell whether a finished run may be about to change from one ending to the other, as a mark makes it."""
+    endings = {"success", "failed"}
+    return {run.state, seen.state} == endings and abs(seen.age) < _COMMITTED_WITHIN
 
 
 def _judge(run: Run, state: RunState, *, site: Site, reported_by: Reporter, now: datetime) -> Judgement:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ringback_notifier.outbox._rows import Leased
 
@@ -80,17 +81,20 @@ class Lanes:
         """Return the hosts of which anything waits or is in flight."""
         return {host for host, lane in self._lanes.items() if lane.waiting or lane.flying}
 
-    def add(self, rows: Sequence[Leased], *, now: float, single: frozenset[str] = frozenset()) -> list[Leased]:
+    def add(
+        self, rows: Sequence[Leased], *, now: float, probed: Mapping[str, int] = MappingProxyType({})
+    ) -> list[Leased]:
         """Take in leased events and return those that are too many.
 
-        :param single: hosts that may be sent one event only.
+        :param probed: hosts that may be sent so many events only: those with the fewest attempts, or the same ones
+            would be the probes for days and others be never tried.
         """
         surplus: list[Leased] = []
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row.attempts if row.host in probed else 0):
             lane = self._lanes.setdefault(row.host, _Lane())
             if not lane.flying and not lane.waiting:
                 lane.landed, lane.since = 0, now
-            most = 1 if row.host in single else self._ahead(lane) + self._host_concurrency
+            most = probed.get(row.host, self._ahead(lane) + self._host_concurrency)
             if len(lane.waiting) + lane.flying >= most:
                 surplus.append(row)
                 continue

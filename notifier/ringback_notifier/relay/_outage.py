@@ -7,6 +7,8 @@ import random
 import time
 from collections.abc import Callable
 
+from ringback_notifier.errors import NotifierError
+
 __all__ = ["Outage"]
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,8 @@ class Outage:
         """
         if not self._failures:
             self._since = self._clock()
-            log.warning("ringback relay: %s: %s (trying on)", self._what, error, exc_info=error if unexpected else None)
+            said = _said(error)
+            log.warning("ringback relay: %s: %s (trying on)", self._what, said, exc_info=error if unexpected else None)
         self._failures += 1
         pause = min(self._first * 2.0 ** min(self._failures - 1, 16), self._longest)
         return pause * (1 - self._jitter() / 2)
@@ -55,3 +58,10 @@ class Outage:
         if self._failures:
             log.warning("ringback relay: %s: works again, after %.0f s", self._what, self._clock() - self._since)
             self._failures = 0
+
+
+def _said(error: Exception) -> str:
+    """Return what an error says; only ours say it in words that need no more."""
+    if isinstance(error, NotifierError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -24,7 +24,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 def run_relay(for_seconds: float | None = None) -> DrainReport:
     """Drain until SIGTERM or SIGINT, or for so many seconds, and end what is in flight.
 
-    :raises NotifierError: if it is not set up: no connection ``ringback_airflow``, no outbox.
+    Without a limit it waits for its connection ``ringback_airflow`` and for the outbox.
+
+    :raises NotifierError: if it is not set up.
     """
     from ringback_notifier.relay._lookups import look_up_as_a_server
 
@@ -34,11 +36,19 @@ def run_relay(for_seconds: float | None = None) -> DrainReport:
 
 async def _drain(for_seconds: float | None) -> DrainReport:
     from ringback_notifier._context import load_destination
+    from ringback_notifier.relay._errors import ConnectionNotFound
     from ringback_notifier.relay._lookups import find_connection
     from ringback_notifier.relay._wiring import opened_relay
 
     async def connection(conn_id: str) -> Any:
-        return await asyncio.to_thread(find_connection, conn_id)
+        try:
+            return await asyncio.to_thread(find_connection, conn_id)
+        except Exception as error:  # whatever Airflow's secrets back ends fail with
+            # What they say may quote a URL, and so a password.
+            raise ConnectionNotFound(
+                f"Airflow connection {conn_id} cannot be looked up: {type(error).__name__}; "
+                f"`airflow connections get {conn_id}` shows why"
+            ) from error
 
     async def destination(name: str) -> Destination:
         return await asyncio.to_thread(load_destination, name)
@@ -47,16 +57,20 @@ async def _drain(for_seconds: float | None) -> DrainReport:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    pause = _FIRST_PAUSE
+    pause, said = _FIRST_PAUSE, ""
     while True:
         try:
             async with opened_relay("process", connection=connection, destination=destination) as relay:
+                if said:
+                    log.warning("ringback relay: it can start now")
                 return await relay.drain(for_seconds, stop=stop)
-        except OutboxUnavailable as error:
-            # It starts with the machine, maybe before the database does.
+        except (OutboxUnavailable, ConnectionNotFound) as error:
+            # It starts with the machine, maybe before the databases do, the outbox's and Airflow's.
             if for_seconds is not None or stop.is_set():
                 raise
-            log.warning("ringback relay: %s; the next try is in %.0f s", error, pause)
+            if str(error) != said:
+                said = str(error)
+                log.warning("ringback relay: waiting, for it cannot start yet: %s", said)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,6 +15,7 @@ import httpx
 
 from ringback_notifier._allow import redacted
 from ringback_notifier._version import VERSION
+from ringback_notifier.relay._credentials import Credentials
 from ringback_notifier.relay._errors import (
     RelayApiError,
     RunsDenied,
@@ -88,6 +89,7 @@ class RunsApi:
     :param token: instead of both; without either, Airflow's simple auth manager in its all-admins mode gives one.
     :param ca_bundle: path of a PEM file with the only CAs to trust, or ``None`` for the system's.
     :param timeout: seconds for one request, all of it.
+    :param renew: gives the account as it is by now once Airflow has refused this one, or ``None``.
     """
 
     def __init__(
@@ -99,17 +101,16 @@ class RunsApi:
         token: str | None = None,
         ca_bundle: str | None = None,
         timeout: float = 10.0,
+        renew: Callable[[], Awaitable[Credentials | None]] | None = None,
     ) -> None:
         if (username is None) != (password is None) or (token is not None and username is not None):
             raise ValueError("give username and password, or token, or neither")
         self._base = base_url.rstrip("/")
         self._shown = redacted(self._base)
-        self._login = None if username is None else {"username": username, "password": password}
-        self._given = token
+        self._renew = renew
+        self._use(Credentials(username=username, password=password, token=token))
         self._ca_bundle = ca_bundle
         self._timeout = timeout
-        self._token: str | None = None
-        self._token_until = 0.0
         self._renewing = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
         self._batching = True
@@ -221,6 +222,37 @@ class RunsApi:
             found.failed[key] = error
 
     async def _get(self, path: str) -> _Answer:
+        """Ask, and once more with another account if Airflow refuses this one and it has been changed."""
+        credentials = self._credentials
+        try:
+            answer = await self._ask(path)
+        except RunsDenied:
+            if not await self._renewed(credentials):
+                raise
+        else:
+            refused = answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+            if not refused or not await self._renewed(credentials):
+                return answer
+        return await self._ask(path)
+
+    async def _renewed(self, refused: Credentials) -> bool:
+        """Look the account up again, once for all who were refused; tell whether it is another by now."""
+        async with self._renewing:
+            if self._renew is not None and self._credentials is refused:
+                fresh = await self._renew()
+                if fresh is not None and fresh != refused:
+                    self._use(fresh)
+            return self._credentials is not refused
+
+    def _use(self, credentials: Credentials) -> None:
+        name = credentials.username
+        self._credentials = credentials
+        self._login = None if name is None else {"username": name, "password": credentials.password}
+        self._given = credentials.token
+        self._token: str | None = None
+        self._token_until = 0.0
+
+    async def _ask(self, path: str) -> _Answer:
         """Ask with the token in use, and once more with a new one if Airflow no longer takes it."""
         token = await self._current_token(rejected=None)
         answer = await self._send("GET", path, token=token)

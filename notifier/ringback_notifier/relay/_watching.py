@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ class Watching:
         self._outbox = outbox
         self._changed = changed
         self._stop = threading.Event()
+        self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="ringback-watch", daemon=True)
 
@@ -36,7 +38,9 @@ class Watching:
         """Stop watching, and wait for the end of it for so many seconds at most."""
         self._stop.set()
         if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, seconds)
+            # Not joined in one of the loop's own threads: they may all be taken.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
 
     def _run(self) -> None:
         outage = Outage("the outbox cannot be watched")
@@ -47,6 +51,8 @@ class Watching:
                 self._stop.wait(outage.failed(error))
             except Exception as error:
                 self._stop.wait(outage.failed(error, unexpected=True))
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            self._loop.call_soon_threadsafe(self._ended.set)
 
     def _watch(self, outage: Outage) -> None:
         watch = self._outbox.watch()

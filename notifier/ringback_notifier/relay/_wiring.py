@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ringback_notifier import _config
 from ringback_notifier._compat import airflow_conf
 from ringback_notifier._destination import Destination
 from ringback_notifier.errors import NotifierError, OutboxError
+from ringback_notifier.relay._access import CONNECTION_ID, read_access
+from ringback_notifier.relay._credentials import Credentials, Renewal
 from ringback_notifier.relay._relay import Relay
 from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
@@ -21,10 +21,7 @@ from ringback_notifier.relay._settings import RelaySettings
 if TYPE_CHECKING:
     from ringback_notifier.outbox import Outbox
 
-__all__ = ["CONNECTION_ID", "opened_relay", "relay_settings", "runs_api"]
-
-CONNECTION_ID = "ringback_airflow"
-"""The Airflow connection with an account that can read DAG runs."""
+__all__ = ["opened_relay", "relay_settings", "runs_api"]
 
 _LOCK_SECONDS = 10.0
 """How long a relay waits for a locked outbox; nobody else waits for the relay."""
@@ -45,7 +42,12 @@ async def opened_relay(
     :raises NotifierError: if the connection ``ringback_airflow`` is missing or says too little, or the outbox cannot
         be opened.
     """
-    runs = runs_api(await connection(CONNECTION_ID))
+
+    async def look_up() -> Any:
+        return await connection(CONNECTION_ID)
+
+    # A task looks it up anew every minute anyway, and would hold everything up while it does.
+    runs = runs_api(await look_up(), look_up=None if kind == "dag" else look_up)
     try:
         # Reading the configuration may start a program or ask a secrets backend, and opening the outbox waits.
         site, settings = await asyncio.to_thread(lambda: (_config.site(), relay_settings()))
@@ -53,9 +55,18 @@ async def opened_relay(
         try:
             yield Relay(outbox=outbox, runs=runs, destinations=destination, site=site, settings=settings, kind=kind)
         finally:
-            await asyncio.to_thread(outbox.close)
+            await _apart(outbox.close)
     finally:
         await runs.aclose()
+
+
+async def _apart(work: Callable[[], None]) -> None:
+    """Do something in a thread of its own: the event loop's may all be taken, and a stop does not wait for them."""
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringback-close")
+    try:
+        await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _open_outbox(kind: str) -> Outbox:
@@ -87,54 +98,28 @@ def relay_settings() -> RelaySettings:
     )
 
 
-def runs_api(connection: Any) -> RunsApi:
+def runs_api(connection: Any, *, look_up: Callable[[], Awaitable[Any]] | None = None) -> RunsApi:
     """Return the reader of Airflow's REST API that an Airflow connection describes.
 
-    Its host is the API server's address, ``https://…``; login and password are of an account that can read DAG runs.
-    A password without a login is a bearer token; with neither, the API server is asked for a token, as the simple
-    auth manager gives it to everybody in its all-admins mode.  ``ca_bundle`` in the extra is the path of a PEM file.
-
-    :raises NotifierError: saying what is missing.
+    :param look_up: gives the connection as it is by now, for an account that Airflow refuses.
+    :raises ConnectionNotFound: if there is none.
+    :raises NotifierError: saying what is missing in it.
     """
-    if connection is None:
-        raise NotifierError(
-            f"there is no Airflow connection {CONNECTION_ID}. The relay reads DAG runs through Airflow's REST API: add "
-            f"one with `airflow connections add {CONNECTION_ID} --conn-type http --conn-host https://airflow.example "
-            "--conn-login NAME --conn-password …`, of an account that can read DAG runs and nothing else"
-        )
-    host = (connection.host or "").strip().rstrip("/")
-    if not host:
-        raise NotifierError(f"connection {CONNECTION_ID}: host is empty; it must be such as https://airflow.example")
-    if "://" not in host:
-        scheme = connection.schema if connection.schema in ("http", "https") else "https"
-        host = f"{scheme}://{host}"
-    if "@" in host:
-        raise NotifierError(f"connection {CONNECTION_ID}: host must not hold credentials; they are login and password")
-    if not host.startswith(("https://", "http://")):
-        raise NotifierError(f"connection {CONNECTION_ID}: host must start with https:// or http://")
-    if connection.port:
-        parts = urlsplit(host)
-        host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    if connection.login and not connection.password:
-        raise NotifierError(f"connection {CONNECTION_ID}: it has a login but no password")
-    ca_bundle = _ca_bundle(connection.extra)
-    if connection.login:
-        return RunsApi(host, username=connection.login, password=connection.password, ca_bundle=ca_bundle)
-    token = (connection.password or "").strip() or None
-    if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise NotifierError(f"connection {CONNECTION_ID}: its password, without a login, is no token")
-    return RunsApi(host, token=token, ca_bundle=ca_bundle)
+    access = read_access(connection)
+    account = access.credentials
 
+    async def by_now() -> Credentials:
+        fresh = read_access(None if look_up is None else await look_up())
+        if fresh.base_url != access.base_url:
+            # A password must not be sent to a server that it was not written for.
+            raise NotifierError(f"connection {CONNECTION_ID} names another address by now; restart the relay")
+        return fresh.credentials
 
-def _ca_bundle(extra: str | None) -> str | None:
-    try:
-        settings = json.loads(extra or "{}")
-    except ValueError:
-        settings = None
-    path = settings.get("ca_bundle") if isinstance(settings, dict) else None
-    if not isinstance(settings, dict) or not isinstance(path, str | None):
-        raise NotifierError(
-            f'connection {CONNECTION_ID}: extra must be a JSON object; {{"ca_bundle": "/path/of.pem"}} names the only '
-            "CAs to trust"
-        )
-    return path or None
+    return RunsApi(
+        access.base_url,
+        username=account.username,
+        password=account.password,
+        token=account.token,
+        ca_bundle=access.ca_bundle,
+        renew=None if look_up is None else Renewal(by_now),
+    )

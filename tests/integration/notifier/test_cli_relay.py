@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -113,9 +115,29 @@ def test_a_selection_that_selects_nothing_is_explained(
 
 def test_nothing_to_send_again_is_told_by_the_exit_code(ringback: Ringback, url: str) -> None:
     """A script notices that the id was wrong."""
-    assert ringback("outbox", "migrate").returncode == 0
+    fill(url)
     done = ringback("relay", "redeliver", "msg_9")
     assert (done.returncode, done.stdout) == (1, "0 events are due again; a relay delivers them.\n")
+
+
+def test_migrating_makes_no_file(ringback: Ringback, tmp_path: Path) -> None:
+    """It would belong to whoever typed the command, root perhaps, and Airflow's components could not use it."""
+    done = ringback("outbox", "migrate")
+    assert done.returncode == 1
+    assert "Airflow's components make it" in done.stderr
+    assert not (tmp_path / "outbox.db").exists()
+
+
+def test_migrating_brings_an_existing_file_to_this_release(ringback: Ringback, url: str, tmp_path: Path) -> None:
+    """An empty one that the operator made for Airflow's user, for one; it keeps its mode."""
+    path = tmp_path / "outbox.db"
+    path.touch(mode=0o640)
+    done = ringback("outbox", "migrate")
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["The outbox is up to date."]), done.stderr
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM ringback_event").fetchone() == (0,)
+    connection.close()
 
 
 def test_the_status_shows_relays_and_counts(ringback: Ringback, url: str) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ringback_notifier._exchange import no_answer
 from ringback_notifier._policy import Answer, NoAnswer, Outcome
 from ringback_notifier._resolver import ResolverBusy
-from ringback_notifier.errors import AddressRefused
+from ringback_notifier.errors import AddressRefused, DestinationError
 from ringback_notifier.outbox._rows import Leased, Settlement
-from ringback_notifier.relay._attempting import health_of, settlement_of
+from ringback_notifier.relay._attempting import Attempting, health_of, settlement_of
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
 
 ROW = Leased(
     event_id="msg_1",
@@ -27,8 +35,6 @@ ROW = Leased(
 
 
 def settled(outcome: Outcome, attempts: int = 0) -> Settlement:
-    from dataclasses import replace
-
     return settlement_of(replace(ROW, attempts=attempts), outcome, at=99.0, now=100.0, jitter=0.5)
 
 
@@ -98,3 +104,56 @@ def test_what_failed_on_our_side_says_nothing_of_the_host() -> None:
     assert health_of(no_answer(ResolverBusy("too many names"))) == "unknown"
     assert health_of(no_answer(OSError("no route to host"))) == "down"
     assert health_of(no_answer(TimeoutError())) == "down"
+
+
+class LookUps:
+    """Destinations as a secrets backend gives them that fails now and then."""
+
+    def __init__(self, failure: Exception | None) -> None:
+        self.failure = failure
+
+    async def get(self, name: str) -> Any:
+        raise self.failure or DestinationError("there is none")
+
+
+@pytest.mark.anyio
+async def test_a_look_up_that_fails_without_end_is_logged_once_for_each_destination(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However many events wait for it, and however often they are looked at; and so is its recovery."""
+    look_ups = LookUps(PermissionError("access denied"))
+    attempting = Attempting(destinations=look_ups, sender=None)  # type: ignore[arg-type]
+    with caplog.at_level(logging.INFO):
+        for _ in range(100):
+            for name in ("default", "portal"):
+                landing = await attempting.attempt(replace(ROW, destination=name))
+                assert landing.settlement is None
+    assert len(caplog.records) == 2
+    for record, name in zip(caplog.records, ("default", "portal"), strict=True):
+        assert repr(name) in record.getMessage()
+        assert "PermissionError: access denied" in record.getMessage()
+    caplog.clear()
+    look_ups.failure = None  # that it is missing is an answer
+    for _ in range(3):
+        await attempting.attempt(replace(ROW, destination="portal"))
+    assert sum("works again" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.anyio
+async def test_which_events_wait_for_a_look_up_can_be_seen_in_detail(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks for it reads the id of each."""
+    attempting = Attempting(destinations=LookUps(TimeoutError()), sender=None)  # type: ignore[arg-type]
+    with caplog.at_level(logging.DEBUG):
+        await attempting.attempt(ROW)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG"]
+    assert "TimeoutError" in caplog.records[0].getMessage()
+    assert "msg_1" in caplog.records[1].getMessage()
+
+
+@pytest.mark.anyio
+async def test_names_that_callers_made_up_are_not_remembered_for_ever() -> None:
+    """Anybody who may trigger a run may name a destination."""
+    attempting = Attempting(destinations=LookUps(PermissionError()), sender=None)  # type: ignore[arg-type]
+    for number in range(2_500):
+        await attempting.attempt(replace(ROW, destination=f"d{number}"))
+    assert len(attempting._outages) <= 1_000

@@ -93,6 +93,43 @@ def test_a_probe_that_was_never_sent_leaves_it_half_open() -> None:
     assert breaker.state(HOST, 31.0) == "half_open"
 
 
+def test_it_tells_for_how_long_a_host_has_been_down() -> None:
+    """From the first opening on, through every probe that failed, to the first answer."""
+    breaker = Breaker()
+    for _ in range(4):
+        breaker.failed(HOST, 50.0)
+    assert breaker.down_for(HOST, 90.0) == 0.0
+    breaker.failed(HOST, 100.0)
+    assert breaker.down_for(HOST, 130.0) == 30.0
+    breaker.started(HOST)
+    breaker.failed(HOST, 130.0)
+    assert breaker.down_for(HOST, 400.0) == 300.0
+    assert breaker.down_for(OTHER, 400.0) == 0.0
+    breaker.succeeded(HOST)
+    assert breaker.down_for(HOST, 500.0) == 0.0
+
+
+def test_a_host_that_nobody_asked_for_long_is_not_known_to_have_been_down() -> None:
+    """A day between two probes is an event's longest pause; after more than that it counts from the beginning."""
+    breaker, day = broken(Breaker()), 86_400.0
+    for moment, down in ((day, day), (2 * day, 2 * day), (4 * day, 0.0), (5 * day, day)):
+        breaker.started(HOST)
+        breaker.failed(HOST, moment)
+        assert breaker.down_for(HOST, moment) == down
+
+
+def test_it_is_patient_once_its_cool_down_grows_no_more() -> None:
+    """Then it has been down for some minutes, and is asked every five."""
+    breaker, now, patient = broken(Breaker()), 30.0, []
+    for _ in range(4):
+        patient.append(breaker.is_patient(HOST))
+        breaker.started(HOST)
+        breaker.failed(HOST, now)
+        now = breaker.reopens(HOST) or now
+    assert patient == [False] * 4
+    assert breaker.is_patient(HOST)
+
+
 @pytest.mark.parametrize("probing", [True, False])
 def test_it_tells_when_the_next_probe_is_due(probing: bool) -> None:
     """The time counts only while no probe is on its way."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from notifier_samples import ENDED, SITE, STARTED, URL
 
-from ringback_notifier.relay._judging import Nothing, NotYet, Refuse, Report, judge_ending, judge_start
+from ringback_notifier.relay._judging import Nothing, NotYet, Refuse, Report, Seen, judge_ending, judge_start
 from ringback_notifier.relay._run import Run
 from ringback_protocol import decode_event, event_id
 
@@ -127,3 +127,52 @@ def test_a_start_that_nobody_asked_for_is_left_alone() -> None:
     """By default only endings are reported."""
     judgement = judge_start(run(), expected=true_id("running"), site=SITE, reported_by="listener", now=ENDED)
     assert judgement == Nothing()
+
+
+def test_a_start_that_airflow_does_not_show_yet_is_waited_for() -> None:
+    """The listener speaks before the commit: until then the run is queued and has no start date."""
+    judgement = judge_start(
+        run(conf=STARTS, state="queued", start_date=None, end_date=None),
+        expected=true_id("running"),
+        site=SITE,
+        reported_by="listener",
+        now=ENDED,
+    )
+    assert judgement == NotYet()
+
+
+def test_a_queued_run_that_ended_without_a_start_has_none() -> None:
+    """It was marked before it ran; what was seen was taken back."""
+    judgement = judge_start(
+        run(conf=STARTS, state="failed", start_date=None),
+        expected=true_id("running"),
+        site=SITE,
+        reported_by="listener",
+        now=ENDED,
+    )
+    assert judgement == Nothing()
+
+
+@pytest.mark.parametrize(("age", "waits"), [(0.0, True), (4.9, True), (-3.0, True), (5.1, False), (-600.0, False)])
+def test_another_ending_than_the_one_seen_is_waited_for_a_while(age: float, waits: bool) -> None:
+    """A finished run that is marked otherwise shows its old ending until the commit; after that it is the truth."""
+    judgement = judge_ending(
+        run(state="success"), site=SITE, reported_by="listener", now=ENDED, seen=Seen(state="failed", age=age)
+    )
+    assert isinstance(judgement, NotYet if waits else Report)
+
+
+@pytest.mark.parametrize("state", ["success", None])
+def test_the_ending_that_was_seen_is_reported_at_once(state: Any) -> None:
+    """Also where whoever saw it could not tell which it was."""
+    judgement = judge_ending(
+        run(state="success"), site=SITE, reported_by="listener", now=ENDED, seen=Seen(state=state, age=0.0)
+    )
+    assert isinstance(judgement, Report)
+
+
+def test_a_mark_that_is_wanted_is_waited_for_though_the_old_ending_is_not() -> None:
+    """Who asked for failures only would otherwise not hear of it from the hint."""
+    only = run(state="success", conf={"callback": {"url": URL, "events": ["failed"]}})
+    judgement = judge_ending(only, site=SITE, reported_by="listener", now=ENDED, seen=Seen(state="failed", age=0.0))
+    assert judgement == NotYet()

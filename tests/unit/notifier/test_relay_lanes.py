@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ringback_notifier.outbox._rows import Leased
 from ringback_notifier.relay._lanes import Lanes
 
@@ -86,9 +88,22 @@ def test_of_a_fast_host_more_are_kept() -> None:
 def test_of_a_host_that_is_probed_one_is_kept() -> None:
     """A half-open host gets one event, and the rest is given back."""
     lanes = Lanes(concurrency=10, host_concurrency=3)
-    surplus = lanes.add(rows("a", 4), now=0.0, single=frozenset({"a"}))
+    surplus = lanes.add(rows("a", 4), now=0.0, probed={"a": 1})
     assert [row.event_id for row in surplus] == ["a-1", "a-2", "a-3"]
     assert taken(lanes) == ["a-0"]
+
+
+def test_what_was_tried_least_is_the_probe() -> None:
+    """Of a host that is down, whatever was never tried goes first; elsewhere the order stays as it was."""
+    lanes = Lanes(concurrency=10, host_concurrency=3)
+    tried = [replace(row, attempts=3 - number) for number, row in enumerate(rows("a", 4))]
+    healthy = [replace(row, attempts=3 - number) for number, row in enumerate(rows("b", 2))]
+    surplus = lanes.add([*tried, *healthy], now=0.0, probed={"a": 2})
+    assert sorted(row.event_id for row in surplus) == ["a-0", "a-1"]
+    assert [event for event in taken(lanes) if event.startswith("a")] == ["a-3", "a-2"]
+    lanes = Lanes(concurrency=10, host_concurrency=3)
+    lanes.add(healthy, now=0.0, probed={"a": 2})
+    assert taken(lanes) == ["b-0", "b-1"]
 
 
 def test_waiting_events_can_be_withdrawn() -> None:

@@ -43,7 +43,7 @@ def test_an_outage_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFix
         lasting.over()
         lasting.over()
     assert [record.getMessage() for record in caplog.records] == [
-        "ringback relay: the API: no route (trying on)",
+        "ringback relay: the API: OSError: no route (trying on)",
         "ringback relay: the API: works again, after 0 s",
     ]
 

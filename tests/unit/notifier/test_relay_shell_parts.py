@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ import pytest
 from ringback_notifier import _config
 from ringback_notifier.errors import NotifierError, OutboxError, OutboxUnavailable
 from ringback_notifier.outbox._rows import Leased
-from ringback_notifier.relay import _attempting, _process, _trigger, _wiring
+from ringback_notifier.relay import _attempting, _lookups, _process, _trigger, _wiring
 from ringback_notifier.relay._attempting import Attempting
 from ringback_notifier.relay._loop import keep_doing
 from ringback_notifier.relay._operator import RelayOperator
@@ -25,6 +29,9 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+API = SimpleNamespace(host="https://airflow.example", schema=None, port=None, login=None, password=None, extra=None)
 
 
 class FakeRelay:
@@ -121,6 +128,43 @@ async def test_a_process_with_a_limit_does_not_wait_for_the_database(monkeypatch
         await _process._drain(60)
 
 
+@pytest.mark.parametrize("broken", [None, PermissionError("the secrets backend says no")])
+async def test_a_process_waits_for_its_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, broken: Exception | None
+) -> None:
+    """While Airflow's database is down Airflow finds no connection; the log says once what is waited for."""
+    monkeypatch.setattr(_process, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(_config, "outbox_url", lambda: f"sqlite:///{tmp_path / 'outbox.db'}")
+    monkeypatch.setattr(_wiring, "Relay", lambda **_: FakeRelay(DrainReport(delivered=1)))
+    answers = [broken] * 3 + [API]
+
+    def find(conn_id: str) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(_lookups, "find_connection", find)
+    assert (await _process._drain(None)).delivered == 1
+    said = [line for line in caplog.messages if "ringback_airflow" in line]
+    assert len(said) == 1
+    assert ("airflow connections add" if broken is None else "PermissionError") in said[0]
+
+
+async def test_a_process_with_a_limit_does_not_wait_for_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gave the limit reads what is missing."""
+    monkeypatch.setattr(_lookups, "find_connection", lambda conn_id: None)
+    with pytest.raises(NotifierError, match="airflow connections add ringback_airflow"):
+        await _process._drain(60)
+
+
+async def test_a_process_does_not_wait_for_a_connection_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody wrote wrongly is not mended by waiting."""
+    monkeypatch.setattr(_lookups, "find_connection", lambda conn_id: SimpleNamespace(host=""))
+    with pytest.raises(NotifierError, match="host is empty"):
+        await asyncio.wait_for(_process._drain(None), 5)
+
+
 async def test_a_trigger_that_is_not_set_up_is_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The triggerer starts it again a second after it ends: it says what is missing, and ends later."""
     monkeypatch.setattr(_trigger, "_PATIENCE", 0.3)
@@ -130,6 +174,30 @@ async def test_a_trigger_that_is_not_set_up_is_patient(monkeypatch: pytest.Monke
         async for _ in _trigger.RelayTrigger().run():
             pass
     assert time.monotonic() - started >= 0.3
+
+
+async def test_a_relay_is_closed_though_the_loops_threads_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the triggerer other triggers take them, and a stop does not wait for those."""
+    monkeypatch.setattr(_config, "outbox_url", lambda: f"sqlite:///{tmp_path / 'outbox.db'}")
+
+    async def connection(conn_id: str) -> Any:
+        return API
+
+    async def destination(name: str) -> Any:
+        raise AssertionError
+
+    over, loop = threading.Event(), asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    try:
+        async with _wiring.opened_relay("trigger", connection=connection, destination=destination):
+            hanging = loop.run_in_executor(None, over.wait, 10)
+            closing = time.monotonic()
+        assert time.monotonic() - closing < 5
+    finally:
+        over.set()
+        await hanging
 
 
 @pytest.mark.parametrize("executor", ["CeleryExecutor", "KubernetesExecutor", "LocalExecutor,CeleryExecutor"])

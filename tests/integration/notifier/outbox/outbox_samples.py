@@ -69,3 +69,11 @@ def settled(outbox: Outbox, number: int, status: Any, **changes: Any) -> str:
     assert event.event_id in lease(outbox, "earlier")
     outbox.settle("earlier", [settlement(event.event_id, status, attempt=make_attempt())], now=NOW + 1)
     return event.event_id
+
+
+def failed(outbox: Outbox, *numbers: int, now: float = NOW + 10) -> None:
+    """Have a relay try events once, in vain."""
+    ids = [f"msg_{number:04d}" for number in numbers]
+    taken = set(lease(outbox, "earlier", now=now))
+    assert taken >= set(ids)
+    outbox.settle("earlier", [settlement(id_, "due", attempt=make_attempt()) for id_ in ids], now=now)

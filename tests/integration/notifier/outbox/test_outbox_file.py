@@ -78,6 +78,7 @@ def test_a_corrupt_file_is_named_with_a_way_out(path: Path, sqlite_url: str, con
     assert not isinstance(caught.value, OutboxUnavailable)
     assert str(path) in str(caught.value)
     assert "[ringback] outbox_url" in str(caught.value)
+    assert "[ringback] sweep_lookback" in str(caught.value)  # or the new file's first sweep finds ten minutes only
     assert path.read_bytes() == content
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from outbox_samples import NOW, lease, make_attempt, make_event, make_hint, row, settled, settlement
+from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled, settlement
 
 from ringback_notifier.outbox import Leased, Outbox, run_key
 
@@ -191,12 +191,20 @@ def test_a_host_that_is_dead_for_too_long_is_given_up(outbox: Outbox) -> None:
     """Old events of that host, not its young ones nor another's, are dead, and a row says why."""
     outbox.enqueue([make_event(1), make_event(2, url="https://other.example/")], now=NOW)
     outbox.enqueue([make_event(3)], now=NOW + 10)
+    failed(outbox, 1, 2, 3)
     assert outbox.expire("portal.example:443", before=NOW + 1, now=NOW + 20) == 1
     found = row(outbox, "msg_0001")
-    assert (found.status, found.settled_at, found.attempts) == ("dead", NOW + 20, 0)
-    (attempt,) = outbox.attempts_of("msg_0001")
-    assert "portal.example:443" in (attempt.error or "")
+    assert (found.status, found.settled_at, found.attempts) == ("dead", NOW + 20, 1)
+    (_, given_up) = outbox.attempts_of("msg_0001")
+    assert "portal.example:443" in (given_up.error or "")
     assert outbox.counts()["due"] == 2
+
+
+def test_an_event_that_was_never_tried_is_not_given_up(outbox: Outbox) -> None:
+    """However old it is, and whatever became of others."""
+    outbox.enqueue([make_event()], now=NOW)
+    assert outbox.expire("portal.example:443", before=NOW + 1, now=NOW + 20) == 0
+    assert row(outbox, "msg_0001").status == "due"
 
 
 def test_the_next_due_time_covers_hints_and_leases(outbox: Outbox) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from outbox_samples import NOW, lease, make_attempt, make_event, make_hint, row, settled
+from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled
 
 from ringback_notifier.outbox import Outbox
 
@@ -22,6 +22,7 @@ def test_a_redelivered_event_has_all_the_time_of_a_new_one(outbox: Outbox) -> No
     """However old it is, a host that is still down does not have it given up at once."""
     settled(outbox, 1, "dead")
     outbox.redeliver(event_ids=["msg_0001"], now=NOW + 900)
+    failed(outbox, 1, now=NOW + 900)
     assert outbox.expire("portal.example:443", before=NOW + 800, now=NOW + 901) == 0
     assert outbox.expire("portal.example:443", before=NOW + 901, now=NOW + 1_900) == 1
 

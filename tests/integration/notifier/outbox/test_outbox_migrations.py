@@ -23,6 +23,7 @@ from sqlalchemy.schema import CreateIndex
 from ringback_notifier.errors import OutboxError
 from ringback_notifier.outbox import Outbox, _migrate, migrate
 from ringback_notifier.outbox._schema import VERSION_TABLE, VERSIONS, events, metadata
+from ringback_notifier.outbox._sqlite import create_private
 
 SCRIPTS = Path(_migrate.__file__).parent / "migrations"
 
@@ -148,6 +149,7 @@ def test_a_migration_that_fails_leaves_nothing(
 
 def test_migrating_leaves_logging_alone(sqlite_url: str) -> None:
     """Airflow's logging is as it was: no handler, no level, no logger switched off."""
+    create_private(sqlite_url.removeprefix("sqlite:///"))
     ours = logging.getLogger("ringback_notifier")
     before = (logging.root.level, list(logging.root.handlers), ours.disabled, logging.getLogger("alembic").level)
     migrate(sqlite_url)
@@ -170,7 +172,7 @@ def test_importing_the_outbox_loads_nothing_heavy() -> None:
 
 def test_an_outbox_that_is_up_to_date_is_opened_without_alembic(sqlite_url: str) -> None:
     """Every task process opens it; only the first pays for the migration; no driver is loaded that is not used."""
-    migrate(sqlite_url)
+    Outbox.open(sqlite_url, wait=5).close()
     loaded = imported_by(f"from ringback_notifier.outbox import Outbox; Outbox.open({sqlite_url!r}, wait=5).close()")
     assert "sqlalchemy" in loaded
     assert not loaded & {"alembic", "psycopg", "psycopg2", "airflow"}

@@ -205,6 +205,7 @@ class FakeAirflow(Loopback):
         self.runs: list[FakeRun] = []
         self.cursors = cursors
         self.patterns = patterns
+        self.password = "hush"
         self.tokens = 0
         self.valid = 0
         self.trouble: Callable[[Request], Response | None] = lambda request: None
@@ -248,7 +249,10 @@ class FakeAirflow(Loopback):
         return self._json(404, {"detail": "The DagRun was not found"})
 
     def _token(self, request: Request) -> Response:
-        if request.method != "POST" or json.loads(request.body) != {"username": "relay", "password": "hush"}:
+        if request.method != "POST" or json.loads(request.body) != {
+            "username": "relay",
+            "password": self.password,
+        }:
             return self._json(401, {"detail": "Invalid credentials"})
         self.tokens += 1
         return self._json(201, {"access_token": f"token{self.tokens}"})

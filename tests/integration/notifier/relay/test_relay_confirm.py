@@ -174,6 +174,32 @@ async def test_a_start_is_reported_if_it_is_wanted(world: World) -> None:
     assert decode_event(receiver.requests[0].body).type == "airflow.dag_run.started"
 
 
+async def test_a_start_is_reported_though_the_hint_was_looked_at_before_the_commit(world: World) -> None:
+    """Until the scheduler commits, the API shows a queued run without a start date."""
+    receiver, airflow = world.receiver(), world.airflow()
+    conf = {"callback": {"url": receiver.url, "events": ["started"]}}
+    run = run_of(receiver.url, conf=conf, state="queued", start=None, end=None)
+    airflow.runs.append(run)
+    hint = world.hint(run_of(receiver.url, conf=conf), receiver.url, state="running")
+    await drain_until(quiet(world, airflow), lambda: len(airflow.lists()) >= 2)
+    assert world.status(hint.key) == "hint"
+    run.state, run.start, run.updated_at = "running", NOW, time.time()
+    await drain_until(quiet(world, airflow), lambda: world.status(hint.key) == "delivered")
+
+
+async def test_a_mark_of_a_finished_run_is_reported_though_it_was_looked_at_before_the_commit(world: World) -> None:
+    """Until the API server commits, it shows the old ending; what the hint says is not dropped for that."""
+    receiver, airflow = world.receiver(), world.airflow()
+    run = run_of(receiver.url)
+    airflow.runs.append(run)
+    hint = world.hint(run, receiver.url, state="failed")
+    await drain_until(quiet(world, airflow), lambda: len(airflow.lists()) >= 2)
+    assert world.status(hint.key) == "hint"
+    run.state, run.updated_at = "failed", time.time()
+    await drain_until(quiet(world, airflow), lambda: world.status(hint.key) == "delivered")
+    assert receiver.ids == [hint.key]
+
+
 async def test_a_hint_that_does_not_come_true_is_dropped_in_the_end(world: World) -> None:
     """After ten minutes the sweep is trusted to find the run."""
     receiver, airflow = world.receiver(), world.airflow()

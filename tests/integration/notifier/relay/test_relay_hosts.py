@@ -10,7 +10,7 @@ from relay_servers import HANG, Response
 from relay_world import World, drain_until, until
 from test_relay_deliver import dead_port
 
-from ringback_notifier.relay import _breaker, _relay
+from ringback_notifier.relay import _breaker, _deliver, _relay, _schedule
 from ringback_notifier.relay._breaker import Breaker
 
 pytestmark = pytest.mark.anyio
@@ -97,21 +97,60 @@ async def test_a_host_that_comes_back_gets_a_probe_and_then_everything(
 async def test_events_for_a_host_that_is_down_for_days_are_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the circuit has opened again and again, what is older than the whole schedule is dead."""
-    monkeypatch.setattr("ringback_notifier.relay._relay.Breaker", lambda: Breaker(cool_down=0.2, longest=0.4))
+    """Once it has failed for the whole schedule, what is older than that is dead, each after an attempt of its own."""
+    monkeypatch.setattr(_relay, "Breaker", lambda: Breaker(cool_down=0.2, longest=0.4))
+    monkeypatch.setattr(_deliver, "WHOLE_SCHEDULE", 3.0)
     url = dead_port()
-    world.enqueue(*(world.event(url, number) for number in range(5)))
-    world.enqueue(*(world.event(url, number) for number in range(5, 10)), now=time.time() - 5 * 86_400)
-    relay = world.relay(host_concurrency=1)
-    await drain_until(relay, lambda: "dead" in world.outbox.counts() and world.outbox.counts()["dead"] >= 4)
-    assert "dead" not in {world.status(number) for number in range(5)}
+    world.enqueue(*(world.event(url, number) for number in range(30)), now=time.time() - 5 * 86_400)
+    stop, started = asyncio.Event(), time.monotonic()
+    draining = asyncio.create_task(world.relay(host_concurrency=5).drain(60, stop=stop))
+    await until(lambda: world.outbox.counts()["dead"], seconds=20)
+    assert time.monotonic() - started >= 3
+    await until(lambda: world.outbox.counts()["dead"] == 30, seconds=20)
+    world.enqueue(world.event(url, 99))
+    await until(lambda: world.attempts(99))
+    assert world.status(99) == "due"
+    stop.set()
+    report = await draining
+    assert report.dead == 30
+    assert all(row.attempts >= 1 for row in world.outbox.find(statuses=["dead"]))
 
 
-async def test_old_events_are_not_given_up_because_of_a_moment(world: World) -> None:
+async def test_old_events_are_not_given_up_because_of_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that was away for days meets a host that is down just now: its events wait for the circuit to close."""
+    monkeypatch.setattr(_relay, "Breaker", lambda: Breaker(cool_down=0.1, longest=0.2))
     url = dead_port()
     old = time.time() - 5 * 86_400
     world.enqueue(*(world.event(url, number) for number in range(10)), now=old)
-    report = await world.relay().drain(3)
+    report = await world.relay(host_concurrency=1).drain(3)
+    assert report.failed >= 10
     assert report.dead == 0
     assert world.outbox.counts()["due"] == 10
+
+
+async def test_every_event_of_a_host_that_stays_down_gets_its_own_attempts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its circuit is open most of the time, and yet the backlog comes to an end."""
+    monkeypatch.setattr(_relay, "Breaker", lambda: Breaker(cool_down=0.2, longest=0.2))
+    monkeypatch.setattr(_schedule, "DELAYS", (0.0,) * 4)
+    url = dead_port()
+    world.enqueue(*(world.event(url, number) for number in range(40)))
+    await drain_until(world.relay(host_concurrency=10), lambda: world.outbox.counts()["dead"] == 40)
+    assert {row.attempts for row in world.outbox.find(statuses=["dead"])} == {4}
+
+
+async def test_events_of_a_host_that_stays_down_end_though_no_relay_lives_for_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that is a task forgets which hosts are down; what counts is in the outbox."""
+    monkeypatch.setattr(_relay, "Breaker", lambda: Breaker(cool_down=0.3))  # over when the next relay starts
+    monkeypatch.setattr(_schedule, "DELAYS", (0.0,) * 3)
+    url = dead_port()
+    world.enqueue(*(world.event(url, number) for number in range(12)), now=time.time() - 5 * 86_400)
+    for _ in range(15):
+        await world.relay(host_concurrency=4).drain(0.3)
+        if world.outbox.counts()["dead"] == 12:
+            break
+    assert {row.attempts for row in world.outbox.find(statuses=["dead"])} == {3}
+    assert world.outbox.counts()["dead"] == 12

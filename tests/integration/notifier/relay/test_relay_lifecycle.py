@@ -7,7 +7,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,20 @@ async def test_a_stop_ends_it_early(world: World) -> None:
     await asyncio.sleep(0.1)
     stop.set()
     await asyncio.wait_for(draining, 5)
+
+
+async def test_a_stop_does_not_wait_for_other_peoples_threads(world: World) -> None:
+    """The event loop's own threads may all be taken, by look-ups that hang or, in the triggerer, by other triggers."""
+    over, started = threading.Event(), time.monotonic()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    hanging = loop.run_in_executor(None, over.wait, 20)
+    try:
+        await world.relay().drain(0.2)
+        assert time.monotonic() - started < 10
+    finally:
+        over.set()
+        await hanging
 
 
 async def test_attempts_in_flight_may_end_when_it_stops(world: World) -> None:
