@@ -44,8 +44,8 @@ def read_access(connection: Any) -> Access:
         raise ConnectionNotFound(
             f"there is no Airflow connection {CONNECTION_ID}. The relay reads DAG runs through Airflow's REST API: add "
             f"one with `airflow connections add {CONNECTION_ID} --conn-type http --conn-host https://airflow.example "
-            "--conn-login NAME --conn-password …`, of an account that can read DAG runs and nothing else. If it is there: "
-            "Airflow finds none either while its database is down, or where this process has another fernet_key"
+            "--conn-login NAME --conn-password …`, of an account that can read DAG runs and nothing else. If it is "
+            "there: Airflow finds none either while its database is down, or where this process has another fernet_key"
         )
     host = (connection.host or "").strip().rstrip("/")
     if not host:
