@@ -125,7 +125,7 @@ def sweep_overlap() -> float:
 
     Airflow sets a run's time of change up to some ten seconds before others can see the run.
     """
-    return _number("sweep_overlap", default=180.0, lowest=30.0, highest=_HOUR)
+    return _number("sweep_overlap", default=180.0, lowest=90.0, highest=_HOUR)
 
 
 def sweep_lookback() -> float:

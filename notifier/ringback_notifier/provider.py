@@ -118,7 +118,7 @@ _CONFIG = {
         "sweep_overlap": _option(
             "float",
             "180",
-            "Seconds by which a sweep looks behind the one before it, for runs become visible late. From 30 to 3600.",
+            "Seconds by which a sweep looks behind the one before it, for runs become visible late. From 90 to 3600.",
         ),
         "sweep_lookback": _option(
             "float",

@@ -266,4 +266,8 @@ def test_an_admin_is_refused_none_of_it(seen: Site) -> None:
     """So none of the refusals above came of a mistake in the call."""
     calls = READS_OWN + READS_OTHER + TRIGGERS_OWN + TRIGGERS_OTHER + NOBODYS
     answers = seen.statuses("admin", calls)
+    # Airflow fails now and then over a run that is cleared and deleted while the scheduler looks at it.
+    failed = [call for call in calls if answers[f"{call[0]} {call[1]}"] >= 500]
+    time.sleep(2 if failed else 0)
+    answers |= seen.statuses("admin", failed)
     assert {call: status for call, status in answers.items() if status in (401, 403, 405, 422) or status >= 500} == {}

@@ -94,7 +94,7 @@ class Breaker:
                 return False
             circuit.cool_down = self._cool_down
             circuit.opened_at = now
-        elif circuit.probing:
+        elif circuit.probing or now >= circuit.reopens:  # of several probes one may have said nothing
             circuit.cool_down = min(2 * circuit.cool_down, self._longest)
         else:
             return False  # it was on its way when the circuit opened

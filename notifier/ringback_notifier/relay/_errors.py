@@ -35,6 +35,8 @@ class RelayApiError(NotifierError):
     """Airflow's REST API did not give what the relay asked for."""
 
     reason = "airflow_api"
+    status: int | None = None
+    """Of the answer, if that is what was wrong."""
 
 
 class RunsUnavailable(RelayApiError):

@@ -28,12 +28,12 @@ from ringback_notifier.relay._run import OversizedRequest, Page, Run, RunKey
 __all__ = [
     "batches",
     "changed_path",
-    "nothing_path",
     "read_page",
     "read_run",
     "readable",
     "run_path",
     "server_time",
+    "some_paths",
 ]
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ LONGEST_PATH = 6_000
 
 _T = TypeVar("_T")
 _ALL = "/api/v2/dags/~/dagRuns"
+_ENDED = (("conf_contains", '"callback'), ("state", "success"), ("state", "failed"))
 _PAGE_DECODER = msgspec.json.Decoder(Page)
 
 MAX_REQUEST_BYTES = 32_768
@@ -92,12 +93,10 @@ def changed_path(*, since: float, until: float, place: Place) -> str:
     :param until: Unix seconds; and at or before it.
     :param place: where the page starts.
     """
-    query: list[tuple[str, str]] = [
-        ("conf_contains", '"callback'),
+    query = [
+        *_ENDED,
         ("updated_at_gte", _instant(since)),
         ("updated_at_lte", _instant(until)),
-        ("state", "success"),
-        ("state", "failed"),
         ("order_by", "updated_at"),
         ("limit", str(place.limit)),
         ("cursor", place.cursor) if place.cursor is not None else ("offset", str(place.offset)),
@@ -105,9 +104,17 @@ def changed_path(*, since: float, until: float, place: Place) -> str:
     return f"{_ALL}?{urlencode(query)}"
 
 
-def nothing_path() -> str:
-    """Return the path of an empty page: whoever can give it can give lists of runs."""
-    return changed_path(since=1.0, until=0.0, place=Place(cursor=None, suspect=1))
+def some_paths() -> list[str]:
+    """Return paths of single runs of all times: the newest and the oldest, and some more of these.
+
+    Whoever can give one of them can give lists of runs.
+    """
+    places = [("-updated_at", 0), ("updated_at", 0), ("updated_at", 1), ("updated_at", 50)]
+    return [f"{_ALL}?{urlencode([*_ENDED, *_one(order, offset)])}" for order, offset in places]
+
+
+def _one(order: str, offset: int) -> list[tuple[str, str]]:
+    return [("order_by", order), ("limit", "1"), ("offset", str(offset))]
 
 
 def read_page(body: bytes) -> Page:

@@ -27,12 +27,12 @@ from ringback_notifier.relay._paging import Place
 from ringback_notifier.relay._requests import (
     batches,
     changed_path,
-    nothing_path,
     read_page,
     read_run,
     readable,
     run_path,
     server_time,
+    some_paths,
 )
 from ringback_notifier.relay._run import Page, Run, RunKey
 from ringback_notifier.relay._token import lifetime, read_token
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 10_000_000
 _AT_ONCE = 8
+_MOST_PASSED_OVER = 200
+"""Runs one after the other; more than that is an outage of some kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +174,11 @@ class RunsApi:
             try:
                 page, moment = await self._page(changed_path(since=since, until=until, place=at))
             except RelayApiError as error:
+                if error.status == httpx.codes.BAD_REQUEST and at.cursor:
+                    at = at.without_cursor()
+                    continue
+                if at.passed >= _MOST_PASSED_OVER:
+                    raise
                 moment = await self._trouble_of_runs(error)
                 suspect = at.after_failure()
                 if suspect is None:
@@ -183,14 +190,15 @@ class RunsApi:
                 yield Changed(runs=readable(page), at=moment, place=at)
 
     async def _trouble_of_runs(self, error: RelayApiError) -> float:
-        """Return the server's time if it can give a list without runs, so that it was runs that it failed over.
+        """Return the server's time if it can show some other run, so that it was single runs that it failed over.
 
-        :raises RelayApiError: ``error``, if it cannot.
+        :raises RelayApiError: ``error``, if it cannot: that is an outage, and nothing may be passed over.
         """
-        try:
-            return (await self._page(nothing_path()))[1]
-        except RelayApiError:
-            raise error from None
+        shown = await asyncio.gather(*(self._page(path) for path in some_paths()), return_exceptions=True)
+        for answer in shown:
+            if not isinstance(answer, BaseException) and answer[0].dag_runs:
+                return answer[1]
+        raise error
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -333,6 +341,11 @@ class RunsApi:
             raise RunsUnreadable(f"{self._shown}{path.partition('?')[0]}: {error}") from error
 
     def _unexpected(self, path: str, answer: _Answer) -> RelayApiError:
+        error = self._judged(path, answer)
+        error.status = answer.status
+        return error
+
+    def _judged(self, path: str, answer: _Answer) -> RelayApiError:
         where = f"{self._shown}{path.partition('?')[0]}: status {answer.status}"
         if answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             return RunsDenied(f"{where}: the relay's user must be allowed to read DAGs and DAG runs")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RelaySettings"]
+__all__ = ["HINTS_WORK", "RelaySettings"]
+
+HINTS_WORK = 60.0
+"""Seconds after a run's end in which a hint is trusted to lead to a report, and the sweep leaves the run to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,5 +53,8 @@ class RelaySettings:
         if self.lease <= 2 * self.attempt_timeout:
             # An event waits for up to half a lease before its attempt starts.
             raise ValueError("lease must be more than twice attempt_timeout")
-        if not 0 <= self.grace < self.sweep_overlap:
-            raise ValueError("sweep_overlap must be more than grace: what is left out once must be seen again")
+        if not 0 <= self.grace < self.sweep_overlap or self.sweep_overlap <= HINTS_WORK:
+            # What is left out once must be seen again.
+            raise ValueError(
+                f"grace must be less than sweep_overlap, and sweep_overlap must be more than {HINTS_WORK:g}"
+            )

@@ -15,7 +15,7 @@ from ringback_notifier.relay._judging import Refuse, Report, judge_ending
 from ringback_notifier.relay._refusals import refuse
 from ringback_notifier.relay._run import Run
 from ringback_notifier.relay._runs import RunsApi
-from ringback_notifier.relay._settings import RelaySettings
+from ringback_notifier.relay._settings import HINTS_WORK, RelaySettings
 from ringback_notifier.relay._tally import Tally
 from ringback_notifier.relay._window import Window, read_window, write_window
 
@@ -24,8 +24,6 @@ __all__ = ["DUTY", "Sweep"]
 log = logging.getLogger(__name__)
 
 DUTY = "sweep"
-_HINTS_WORK = 60.0
-"""Seconds after a run's end in which a hint is trusted to lead to a report."""
 _DUTY_HELD = 60.0
 
 
@@ -119,7 +117,7 @@ class Sweep:
         young = [
             each.event.event_id
             for run, each in zip(settled, judged, strict=True)
-            if isinstance(each, Report) and run.end_date and at - run.end_date.timestamp() < _HINTS_WORK
+            if isinstance(each, Report) and run.end_date and at - run.end_date.timestamp() < HINTS_WORK
         ]
         hinted = await self._database.call(Outbox.hinted, young) if young else set()
         found = [wanted[event_id] for event_id in missing if event_id not in hinted]

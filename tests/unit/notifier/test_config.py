@@ -59,7 +59,7 @@ def test_times_are_bounded(monkeypatch: pytest.MonkeyPatch, text: str | None, se
     [
         (_config.callback_grace, "CALLBACK_GRACE", 10.0, 0.0, 60.0),
         (_config.sweep_interval, "SWEEP_INTERVAL", 15.0, 1.0, 3_600.0),
-        (_config.sweep_overlap, "SWEEP_OVERLAP", 180.0, 30.0, 3_600.0),
+        (_config.sweep_overlap, "SWEEP_OVERLAP", 180.0, 90.0, 3_600.0),
         (_config.sweep_lookback, "SWEEP_LOOKBACK", 600.0, 0.0, 30 * 86_400.0),
         (_config.retention, "RETENTION_DAYS", 14 * 86_400.0, 86_400.0, 3_650 * 86_400.0),
         (_config.relay_concurrency, "RELAY_CONCURRENCY", 100, 1, 1_000),

@@ -147,3 +147,12 @@ def test_hosts_are_not_remembered_for_ever() -> None:
     breaker.failed("late:443", 4_000.0)
     assert len(breaker._circuits) == 2
     assert breaker.state(HOST, 1.0) == "open"
+
+
+def test_a_probe_that_says_nothing_does_not_silence_the_others() -> None:
+    """Of twenty probes one was never sent: those that failed open the circuit once more, and for longer."""
+    breaker = broken(Breaker())
+    breaker.started(HOST)
+    breaker.abandoned(HOST)
+    assert breaker.failed(HOST, 31.0)
+    assert breaker.reopens(HOST) == 91.0

@@ -69,6 +69,7 @@ def test_what_is_no_window_is_none(value: str | None) -> None:
         {"lease": 20.0},
         {"grace": 180.0},
         {"grace": -1.0},
+        {"sweep_overlap": 60.0},
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, float]) -> None:

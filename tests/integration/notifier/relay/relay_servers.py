@@ -211,6 +211,7 @@ class FakeAirflow(Loopback):
         self.trouble: Callable[[Request], Response | None] = lambda request: None
         self.poisoned: dict[int, Response] = {}
         """What is answered instead of any list with the run of this number."""
+        self.stale_cursors: set[str] = set()
         self.most = 100
         self.delay = 0.0
         self.clock: Callable[[], float] = time.time
@@ -275,14 +276,17 @@ class FakeAirflow(Loopback):
             runs = [row for row in runs if row[1].updated_at >= _moment(query["updated_at_gte"][0])]
         if "updated_at_lte" in query:
             runs = [row for row in runs if row[1].updated_at <= _moment(query["updated_at_lte"][0])]
-        if query["order_by"] == ["updated_at"]:
-            runs.sort(key=lambda row: (row[1].updated_at, row[0]))
+        if query["order_by"] in (["updated_at"], ["-updated_at"]):
+            newest_first = query["order_by"] == ["-updated_at"]
+            runs.sort(key=lambda row: (row[1].updated_at, row[0]), reverse=newest_first)
         else:
             assert query["order_by"] == ["-id"]
             runs.reverse()
         limit = min(int(query["limit"][0]), self.most)
         answer: dict[str, Any] = {"total_entries": len(runs)}
         if self.cursors and "cursor" in query:
+            if query["cursor"][0] in self.stale_cursors:
+                return self._json(400, {"detail": "Invalid cursor token"})
             if cursor := query["cursor"][0]:
                 updated, row_id = cursor.split("_")
                 runs = [row for row in runs if (row[1].updated_at, row[0]) > (float(updated), int(row_id))]

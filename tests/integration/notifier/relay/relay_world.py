@@ -26,7 +26,7 @@ SITE = Site(source="https://airflow.example", base_url="https://airflow.example"
 KEY = PrivateKey.generate()
 LOOPBACK_ALLOWED = AddressRules(networks=(ip_network("127.0.0.0/8"),))
 QUICK = RelaySettings(
-    attempt_timeout=2.0, lease=5.0, sweep_interval=0.2, sweep_overlap=5.0, grace=0.0, farewell=1.0, poll=0.2
+    attempt_timeout=2.0, lease=5.0, sweep_interval=0.2, sweep_overlap=65.0, grace=0.0, farewell=1.0, poll=0.2
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 from relay_servers import FakeRun, Request, Response
 from relay_world import World, drain_until, true_id, until
 
+from ringback_notifier.relay._paging import Place
 from ringback_notifier.relay._window import Window, read_window, write_window
 from ringback_protocol import decode_event
 
@@ -191,6 +192,34 @@ async def test_a_run_that_takes_airflow_too_long_does_not_hide_the_others(world:
     assert relay._runs is not None
     relay._runs._timeout = 0.4
     await drain_until(relay, lambda: world.outbox.counts().get("delivered") == 29, seconds=30)
+
+
+async def test_a_server_that_fails_over_every_run_is_down(world: World) -> None:
+    """An empty list can be had, and that proves nothing: no run is passed over, and all are found once it is well."""
+    receiver, airflow = world.receiver(), world.airflow()
+    before = float(int(time.time())) - 100
+    swept_to(world, before)
+    airflow.runs += [ended(receiver.url, number, ago=50 - number) for number in range(20)]
+    airflow.poisoned = {number: Response(status=500) for number in range(20)}
+    report = await world.relay(airflow).drain(2)
+    assert watermark(world) == before
+    assert report.stuck == ("sweeping",)
+    assert len(airflow.requests) < 40
+    airflow.poisoned = {}
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 20)
+
+
+async def test_a_cursor_that_is_refused_is_left_alone(world: World) -> None:
+    """After an upgrade of Airflow a kept cursor may mean nothing: the window is read from its start, by offset."""
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(130)]
+    now = time.time()
+    window = Window(watermark=now - 10, since=now - 60, began=now - 9, place=Place(cursor="stale", offset=100))
+    world.outbox.take_duty("sweep", "earlier", now=now, until=now + 1)
+    world.outbox.set_duty_value("sweep", "earlier", write_window(window))
+    world.outbox.leave_duty("sweep", "earlier")
+    airflow.stale_cursors = {"stale"}
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 130)
 
 
 @pytest.mark.parametrize("cursors", [True, False])
