@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CompletionFailed,
         CompletionTimeout,
         ConfigurationError,
+        GiveUp,
         MissingDependency,
         ReceiverError,
         ReceiverNotOpen,
@@ -72,6 +73,7 @@ __all__ = [
     "RequestAbandoned",
     "RequestExpired",
     "CompletionFailed",
+    "GiveUp",
     # errors of the Airflow client
     "AirflowError",
     "AirflowUsageError",
@@ -109,6 +111,7 @@ _MODULE_OF = {
     "RequestAbandoned": "errors",
     "RequestExpired": "errors",
     "CompletionFailed": "errors",
+    "GiveUp": "errors",
     "AirflowError": "_airflow_errors",
     "AirflowUsageError": "_airflow_errors",
     "AirflowUnreachable": "_airflow_errors",
