@@ -11,6 +11,7 @@ whoever may trigger a DAG must not be able to hide the others.  Airflow cannot l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, TypeAlias
@@ -89,11 +90,10 @@ def find_runs(call: Call, keys: Iterable[RunKey], *, run_url: Callable[[str, str
     found = RunsFound()
     for batch in _batches(dict.fromkeys(keys)):
         yield from _find(call, _EVERY_DAG, batch, found)
-    return RunsFound(
-        runs={key: msgspec.structs.replace(run, run_url=run_url(*key)) for key, run in found.runs.items()},
-        gone=found.gone,
-        unreadable=found.unreadable,
-    )
+    for key, run in found.runs.items():
+        with suppress(AirflowUsageError):  # an id that no path can hold: the run has no page
+            found.runs[key] = msgspec.structs.replace(run, run_url=run_url(*key))
+    return found
 
 
 def _find(call: Call, dag_id: str, keys: Sequence[RunKey], found: RunsFound) -> Operation[None]:
@@ -105,8 +105,11 @@ def _find(call: Call, dag_id: str, keys: Sequence[RunKey], found: RunsFound) -> 
             raise error_of(request, response)
         seen = _readable(decode(request, response, _Page))
     except AirflowAuthError as error:
-        if dag_id != _EVERY_DAG or error.reason != "forbidden":
+        if error.reason != "forbidden":
             raise
+        if dag_id != _EVERY_DAG:
+            found.unreadable.update(dict.fromkeys(keys, error))
+            return
         # An account that may see some DAGs only.
         for one in dict.fromkeys(dag for dag, _ in keys):
             yield from _find(call, one, [key for key in keys if key[0] == one], found)
@@ -145,6 +148,10 @@ def _find_one(call: Call, key: RunKey, found: RunsFound) -> Operation[None]:
     except RunNotFound:
         found.gone.add(key)
     except AirflowUsageError as error:  # an id that no path can hold
+        found.unreadable[key] = error
+    except AirflowAuthError as error:
+        if error.reason != "forbidden":
+            raise
         found.unreadable[key] = error
     except (AirflowUnreachable, AirflowProtocolError) as error:
         yield from _make_sure_it_is_a_run(call, error)

@@ -106,14 +106,16 @@ class Reconciler:
                 run = found.runs.get(key)
                 verdict = judge(request, run, source=self._source, now=now, schedule=self._schedule)
             else:
-                log.warning(
-                    "reconciler: run %r of %r cannot be read, and is asked for again later: %s",
-                    request.run_id,
-                    request.dag_id,
-                    describe(found.unreadable[key]) if key in found.unreadable else "no answer",
-                )
                 verdict = check_again(request, now, self._schedule, exists=False)
             verdicts.append((request, verdict))
+        for (dag_id, run_id), error in list(found.unreadable.items())[:1]:
+            log.warning(
+                "reconciler: %d runs cannot be read, and are asked for again later; the first is %r of %r: %s",
+                len(found.unreadable),
+                run_id,
+                dag_id,
+                describe(error),
+            )
         return verdicts
 
     async def _carry_out(self, request: PendingRequest, verdict: Verdict) -> None:

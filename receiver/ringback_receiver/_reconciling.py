@@ -45,9 +45,9 @@ def check_schedule(intervals: Sequence[float]) -> tuple[float, ...]:
     :raises ConfigurationError: an interval cannot be right.
     """
     try:
-        return tuple(seconds_of(interval, "reconcile: every interval") for interval in intervals)
+        return tuple(seconds_of(interval, "every interval") for interval in intervals)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(f"reconcile: {error}") from error
 
 
 def first_check(now: float, schedule: Sequence[float], expected: float | timedelta | None) -> float | None:
