@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ringback_receiver._receiver import Receiver
     from ringback_receiver._run_handle import RunHandle
     from ringback_receiver._store import FailingCall
+    from ringback_receiver._sync_receiver import SyncReceiver, SyncRunHandle
     from ringback_receiver.errors import (
         CompletionFailed,
         CompletionTimeout,
@@ -52,6 +53,8 @@ __all__ = [
     # being rung back
     "Receiver",
     "RunHandle",
+    "SyncReceiver",
+    "SyncRunHandle",
     "Completion",
     "Answer",
     "FailingCall",
@@ -92,6 +95,8 @@ __all__ = [
 _MODULE_OF = {
     "Receiver": "_receiver",
     "RunHandle": "_run_handle",
+    "SyncReceiver": "_sync_receiver",
+    "SyncRunHandle": "_sync_receiver",
     "Completion": "_completion",
     "Answer": "_answer",
     "FailingCall": "_store",

@@ -1,0 +1,44 @@
+"""A synchronous Airflow client for the asynchronous receiver: each call in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ringback_receiver._airflow_client import AirflowClient
+from ringback_receiver._airflow_runs import RunsFound
+from ringback_receiver._dag_run import DagRun
+
+__all__ = ["ThreadedAirflow"]
+
+
+class ThreadedAirflow:
+    """What a receiver needs of Airflow."""
+
+    def __init__(self, client: AirflowClient) -> None:
+        self._client = client
+
+    @property
+    def base_url(self) -> str:
+        """Where Airflow is."""
+        return self._client.base_url
+
+    async def trigger(
+        self,
+        dag_id: str,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        logical_date: datetime | None = None,
+        note: str | None = None,
+    ) -> DagRun:
+        """Create a DAG run."""
+        return await asyncio.to_thread(
+            self._client.trigger, dag_id, conf=conf, run_id=run_id, logical_date=logical_date, note=note
+        )
+
+    async def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
+        """Say how many runs are."""
+        return await asyncio.to_thread(self._client.find_runs, runs)
