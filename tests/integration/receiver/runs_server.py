@@ -33,6 +33,9 @@ class RunsServer:
         """The status of every answer, if Airflow is away."""
         self.poison: set[str] = set()
         """Run ids that no answer with them gets through."""
+        self.asked = 0
+        """How often it was asked, whatever it answered."""
+        self.gone_says = "The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"
         self.hidden_dags: set[str] = set()
         self.only_by_dag = False
         """Whether the list of all DAGs is forbidden."""
@@ -102,6 +105,7 @@ class RunsServer:
 
     def answer(self, path: str, params: dict[str, str]) -> tuple[int, Any]:
         """Answer a GET."""
+        self.asked += 1
         if self.outage is not None:
             return self.outage, {"detail": "away"}
         _, _, _, _, dag_id, _, *run_id = path.split("/")
@@ -130,5 +134,5 @@ class RunsServer:
         if run_id in self.poison:
             return 500, {"detail": "cannot show"}
         if (dag_id, run_id) not in self.runs:
-            return 404, {"detail": f"The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"}
+            return 404, {"detail": self.gone_says.format(dag_id=dag_id, run_id=run_id)}
         return 200, self.runs[dag_id, run_id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from runs_server import RunsServer
 
-from ringback_receiver import AirflowAuthError, AirflowClient, AirflowUnreachable
+from ringback_receiver import AirflowAuthError, AirflowClient, AirflowError, AirflowUnreachable
 from ringback_receiver._airflow_runs import RunsFound
 
 HOST = "https://airflow.example"
@@ -97,11 +97,20 @@ def test_run_that_cannot_be_read_does_not_hide_the_others(change: dict[str, obje
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 404, 302])
 def test_outage_says_nothing_of_any_run(status: int) -> None:
-    """Least of all that it is gone; a proxy's 404 is no word of Airflow's."""
-    server, names = filled(3)
+    """Least of all that it is gone; and Airflow is not asked a hundred times while it is down."""
+    server, names = filled(100)
     server.outage = status
-    with pytest.raises(Exception, match=f"answered {status}"):
+    with pytest.raises(AirflowError, match=f"answered {status}"):
         find(server, *names)
+    assert server.asked == 2
+
+
+def test_404_that_is_not_airflows_says_nothing_of_the_run() -> None:
+    """A proxy that lost its way does not name it."""
+    server, names = filled(2)
+    server.gone_says = "Not Found"
+    found = find(server, *names, "vanished")
+    assert (found.gone, list(found.unreadable)) == (set(), [("sales", "vanished")])
 
 
 def test_outage_half_way_says_nothing_of_any_run() -> None:

@@ -10,6 +10,10 @@ from ringing import URL, FakeAirflow, Line, make_event, signed, until
 
 from ringback_protocol import PrivateKey
 from ringback_receiver import Completion, CompletionTimeout, Receiver, RequestCancelled, RequestExpired
+from ringback_receiver._deadlines import Deadlines
+from ringback_receiver._matching import PendingRequest
+from ringback_receiver._sqlite import SqliteStore
+from ringback_receiver._waiters import Waiters
 
 pytestmark = pytest.mark.anyio
 
@@ -23,6 +27,25 @@ async def test_every_waiter_is_told_when_the_deadline_passes(opened: Receiver) -
     assert [type(outcome) for outcome in outcomes] == [RequestExpired] * 3
     with pytest.raises(CompletionTimeout, match=f"{run.request_id} for 'sales' has expired"):
         await run.completion(timeout=0)
+
+
+async def test_waiter_here_is_told_without_the_poll(tmp_path: Path) -> None:
+    """Whoever notes that a request has expired wakes who waits for it."""
+    store = SqliteStore(str(tmp_path / "ringback.db"))
+    await store.open()
+    request = PendingRequest(
+        request_id="req_1", dag_id="sales", run_id="run_1", callback_url=URL, created_at=0.0, deadline=10.0
+    )
+    await store.register(request, handlers=[])
+    waiters = Waiters(store, poll_interval=3600)
+    waiting = asyncio.create_task(waiters.wait("req_1", timeout=5))
+    await asyncio.sleep(0.05)
+    assert await Deadlines(store, waiters, lambda: 9.9).look() > 0
+    assert not waiting.done()
+    await Deadlines(store, waiters, lambda: 10.0).look()
+    assert (await waiting).request.state == "expired"
+    await waiters.close()
+    await store.close()
 
 
 async def test_waiter_in_another_process_is_told_of_the_deadline(
