@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         VariableNotFound,
         WaitTimeout,
     )
+    from ringback_receiver._airflow_runs import RunsFound
     from ringback_receiver._answer import Answer
     from ringback_receiver._completion import Completion
     from ringback_receiver._dag_run import DagRun
@@ -62,6 +63,7 @@ __all__ = [
     "AirflowClient",
     "AsyncAirflowClient",
     "DagRun",
+    "RunsFound",
     # errors of the receiver
     "ReceiverError",
     "ConfigurationError",
@@ -103,6 +105,7 @@ _MODULE_OF = {
     "AirflowClient": "_airflow_client",
     "AsyncAirflowClient": "_airflow_async_client",
     "DagRun": "_dag_run",
+    "RunsFound": "_airflow_runs",
     "ReceiverError": "errors",
     "ConfigurationError": "errors",
     "MissingDependency": "errors",

@@ -10,9 +10,10 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
-from ringback_protocol import CompletionEvent, encode_event
+from ringback_protocol import CompletionEvent
 from ringback_receiver._airflow import RunFinder
 from ringback_receiver._airflow_errors import AirflowError
+from ringback_receiver._airflow_runs import RunKey
 from ringback_receiver._handlers import describe
 from ringback_receiver._matching import PendingRequest
 from ringback_receiver._reconciling import Abandon, Resolve, Verdict, check_again, judge
@@ -26,8 +27,8 @@ LONGEST_PAUSE = 300.0
 """Seconds between two attempts while Airflow is away: doubled each time, up to this."""
 LEASE = 120.0
 """Seconds after which another replica takes over from one that died."""
-AT_ONCE = 500
-"""Requests; five of Airflow's lists."""
+AT_ONCE = 100
+"""Requests in one look: what one of Airflow's lists holds."""
 
 log = logging.getLogger("ringback_receiver")
 
@@ -65,6 +66,7 @@ class Reconciler:
         self._interval = min(LOOK_INTERVAL, *schedule)
         self._lease = f"reconciler {callback_url}"
         self._holder = secrets.token_hex(8)
+        self._held_until = 0.0
         self._failures = 0
 
     async def look(self) -> float:
@@ -72,10 +74,10 @@ class Reconciler:
 
         :raises StoreError: the store cannot do its work now.
         """
-        now = self._clock()
-        if not await self._store.hold_lease(self._lease, holder=self._holder, now=now, until=now + LEASE):
+        # Looked at first: while nothing is due nobody writes.
+        if not await self._due(1) or not await self._hold():
             return self._interval
-        due = await self._store.due_checks(self._callback_url, now=now, limit=AT_ONCE)
+        due = await self._due(AT_ONCE)  # whoever held the lease before may have been at it
         if not due:
             return self._interval
         try:
@@ -94,33 +96,50 @@ class Reconciler:
 
         :raises StoreError: the store cannot do its work now.
         """
+        self._held_until = 0.0
         await self._store.release_lease(self._lease, holder=self._holder)
+
+    async def _due(self, limit: int) -> list[PendingRequest]:
+        return await self._store.due_checks(self._callback_url, now=self._clock(), limit=limit)
+
+    async def _hold(self) -> bool:
+        """Hold the lease for at least half its time."""
+        now = self._clock()
+        if self._held_until - now < LEASE / 2:
+            until = now + LEASE
+            if not await self._store.hold_lease(self._lease, holder=self._holder, now=now, until=until):
+                return False
+            self._held_until = until
+        return True
 
     async def _ask(self, due: Sequence[PendingRequest]) -> list[tuple[PendingRequest, Verdict]]:
         found = await self._airflow.find_runs([(request.dag_id, request.run_id) for request in due])
         now = self._clock()
         verdicts: list[tuple[PendingRequest, Verdict]] = []
+        trouble: dict[RunKey, Exception] = dict(found.unreadable)
         for request in due:
+            verdict: Verdict = check_again(request, now, self._schedule, exists=False)
             key = (request.dag_id, request.run_id)
             if key in found.runs or key in found.gone:
-                run = found.runs.get(key)
-                verdict = judge(request, run, source=self._source, now=now, schedule=self._schedule)
-            else:
-                verdict = check_again(request, now, self._schedule, exists=False)
+                try:
+                    run = found.runs.get(key)
+                    verdict = judge(request, run, source=self._source, now=now, schedule=self._schedule)
+                except ValueError as error:
+                    trouble[key] = error
             verdicts.append((request, verdict))
-        for (dag_id, run_id), error in list(found.unreadable.items())[:1]:
+        for (dag_id, run_id), problem in list(trouble.items())[:1]:
             log.warning(
                 "reconciler: %d runs cannot be read, and are asked for again later; the first is %r of %r: %s",
-                len(found.unreadable),
+                len(trouble),
                 run_id,
                 dag_id,
-                describe(error),
+                describe(problem),
             )
         return verdicts
 
     async def _carry_out(self, request: PendingRequest, verdict: Verdict) -> None:
         if isinstance(verdict, Resolve):
-            await self._record(verdict.event, encode_event(verdict.event))
+            await self._record(verdict.event, verdict.body)
         elif isinstance(verdict, Abandon):
             await self._abandon(request, verdict.why)
 

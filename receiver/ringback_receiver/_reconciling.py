@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TypeAlias, cast
 
-from ringback_protocol import CompletionData, CompletionEvent, ResultOmitted, event_id
+from ringback_protocol import CompletionData, CompletionEvent, ResultOmitted, encode_event, event_id
 from ringback_protocol.event import RunState
 from ringback_receiver._completion import DELETED
 from ringback_receiver._dag_run import DagRun
@@ -24,9 +24,10 @@ CHECK_AFTER = (60.0, 300.0, 900.0, 3_600.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolve:
-    """The run has ended, or is gone: record this."""
+    """The run has ended, or is gone: record this event, with its body."""
 
     event: CompletionEvent
+    body: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,17 +79,22 @@ def judge(
 
     :param run: ``None`` if Airflow knows no such run.
     :param source: the Airflow deployment, as its own events name it.
+    :raises ValueError: no event can hold it, as with ids of absurd length.
     """
     if run is not None:
         if run.finished:
-            return Resolve(event=_ending(request, run, source, now))
+            return _resolve(_ending(request, run, source, now))
         return check_again(request, now, schedule, exists=True)
     if request.confirmed:
-        return Resolve(event=_deletion(request, source, now))
+        return _resolve(_deletion(request, source, now))
     if request.checks == 0:
         # Whoever triggers it may still be at it.
         return check_again(request, now, schedule, exists=False)
     return Abandon(why="Airflow knows no such run")
+
+
+def _resolve(event: CompletionEvent) -> Resolve:
+    return Resolve(event=event, body=encode_event(event))
 
 
 def _ending(request: PendingRequest, run: DagRun, source: str, now: float) -> CompletionEvent:

@@ -98,7 +98,9 @@ class SqliteStore:
             lambda connection: oversight.retry_failed(connection, now, request_id, handler, event_id)
         )
 
-    async def expire(self, *, now: float, limit: int) -> list[Tracked]:
+    async def expire(self, *, now: float, limit: int) -> list[str]:
+        if not await self._read(lambda connection: oversight.overdue(connection, now, 1)):
+            return []  # without waiting for others who write
         return await self._write(lambda connection: oversight.expire(connection, now, limit))
 
     async def confirm(self, request_id: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
 from ringback_receiver._sqlite_operations import look_up, tracked_of
-from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History, Tracked
+from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History
 
 __all__ = [
     "confirm",
@@ -19,18 +19,22 @@ __all__ = [
     "hold_lease",
     "list_requests",
     "note_checks",
+    "overdue",
     "release_lease",
     "retry_failed",
 ]
 
 
-def expire(connection: sqlite3.Connection, now: float, limit: int) -> list[Tracked]:
-    """Mark what is overdue."""
-    rows = connection.execute(sql.OVERDUE_REQUESTS, {"now": now, "limit": limit}).fetchall()
-    ids = [request_id for (request_id,) in rows]
+def overdue(connection: sqlite3.Connection, now: float, limit: int) -> list[str]:
+    """Read what has expired, and is not marked so."""
+    return [request_id for (request_id,) in connection.execute(sql.OVERDUE_REQUESTS, {"now": now, "limit": limit})]
+
+
+def expire(connection: sqlite3.Connection, now: float, limit: int) -> list[str]:
+    """Mark it."""
+    ids = overdue(connection, now, limit)
     connection.executemany(sql.EXPIRE_REQUEST, [{"request_id": request_id} for request_id in ids])
-    found = look_up(connection, ids) if ids else {}
-    return [found[request_id] for request_id in ids]
+    return ids
 
 
 def confirm(connection: sqlite3.Connection, request_id: str) -> None:

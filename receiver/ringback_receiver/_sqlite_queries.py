@@ -211,7 +211,7 @@ SELECT r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadat
   FROM requests r
 """
 
-DUE_CHECKS = f"""{_REQUEST}
+DUE_CHECKS = f"""{_REQUEST.replace("r.metadata", "'null'")}
  WHERE r.state = 'pending' AND r.next_check <= :now AND r.callback_url = :callback_url
  ORDER BY r.next_check LIMIT :limit
 """

@@ -203,14 +203,20 @@ class Store(Protocol):
         :param request_id: only of this request; likewise ``handler`` and ``event_id``.
         """
 
-    async def expire(self, *, now: float, limit: int) -> list[Tracked]:
-        """Mark pending requests whose deadline has passed as expired, the oldest deadline first; return them."""
+    async def expire(self, *, now: float, limit: int) -> list[str]:
+        """Mark pending requests whose deadline has passed as expired, the oldest deadline first; return their ids.
+
+        While there is none, it costs no more than a look.
+        """
 
     async def confirm(self, request_id: str) -> None:
         """Note that the run of a request exists."""
 
     async def due_checks(self, callback_url: str, *, now: float, limit: int) -> list[PendingRequest]:
-        """Return pending requests for this URL that Airflow shall be asked about now, the longest due first."""
+        """Return pending requests for this URL that Airflow shall be asked about now, the longest due first.
+
+        Their metadata is left out: nobody needs it, and what cannot be read must not hold up the others.
+        """
 
     async def note_checks(self, checks: Sequence[Checked]) -> None:
         """Note that Airflow was asked, and when to ask again; a run that was seen is confirmed for good."""

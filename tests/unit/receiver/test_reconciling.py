@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringback_protocol import decode_event, encode_event, event_id
+from ringback_protocol import decode_event, event_id
 from ringback_receiver._dag_run import DagRun
 from ringback_receiver._matching import PendingRequest, Transition, match
 from ringback_receiver._reconciling import (
@@ -56,13 +56,19 @@ def test_ending_becomes_the_event_that_the_callback_would_have_been(state: str) 
     assert (event.data.state, event.data.reported_by, event.data.duration) == (state, "reconciler", 12.0)
     assert (event.data.failed_task_count, event.time) == (None, RUN.end_date)
     assert match(REQUEST, event, seen=False) is Transition.RESOLVE
-    assert decode_event(encode_event(event)) == event
+    assert decode_event(found.body) == event
 
 
 def test_run_that_never_started_can_end() -> None:
     """A backfill that is cancelled, for one."""
     found = verdict(msgspec.structs.replace(RUN, state="failed", start_date=None))
     assert (found.event.data.start_date, found.event.data.duration) == (None, None)
+
+
+def test_ids_that_no_event_can_hold_are_an_error() -> None:
+    """The shell asks again later, and the others go on."""
+    with pytest.raises(ValueError, match="bytes"):
+        verdict(msgspec.structs.replace(RUN, state="failed", run_id="x" * 20_000))
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "restarting"])
