@@ -31,7 +31,7 @@ def send_email(completion: Completion) -> None:
 @csrf_exempt  # the signature says who it is
 @require_POST
 def take_completion_event(request: HttpRequest) -> HttpResponse:
-    receiver.open()  # costs nothing while it is open, and works in every forked worker
+    receiver.open()  # costs nothing while it is open; each worker opens its own
     answer = receiver.handle(request.headers, request.read(MAX_EVENT_BYTES + 1))
     return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
 

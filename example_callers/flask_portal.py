@@ -17,7 +17,7 @@ receiver = SyncReceiver(
     os.environ.get("RINGBACK_STORE", "sqlite:///portal.db"),
 )
 app = Flask(__name__)
-app.before_request(receiver.open)  # costs nothing while it is open, and works in every forked worker
+app.before_request(receiver.open)  # costs nothing while it is open; each worker opens its own
 
 emails: list[str] = []
 

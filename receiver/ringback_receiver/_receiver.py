@@ -21,7 +21,7 @@ from ringback_protocol import (
 )
 from ringback_protocol.keys import VerificationKey
 from ringback_protocol.verifying import Headers
-from ringback_receiver._airflow import Airflow, RunFinder
+from ringback_receiver._airflow import Airflow
 from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
 from ringback_receiver._answer import Answer, answer_refusal, answer_transition
 from ringback_receiver._callback_conf import check_callback, conf_with_callback
@@ -30,8 +30,8 @@ from ringback_receiver._handlers import DEFAULT_TIMEOUT, HandlerFunction, Handle
 from ringback_receiver._ids import new_request_id
 from ringback_receiver._matching import PendingRequest
 from ringback_receiver._opened import Opened
-from ringback_receiver._reconciler import Reconciler
-from ringback_receiver._reconciling import CHECK_AFTER, check_schedule, first_check
+from ringback_receiver._reconciliation import Reconciliation
+from ringback_receiver._reconciling import CHECK_AFTER
 from ringback_receiver._refusals import Refusals, claimed_id
 from ringback_receiver._run_handle import RunHandle
 from ringback_receiver._store import FailingCall, Store
@@ -108,10 +108,7 @@ class Receiver:
         self._airflow = airflow
         self._store = store_from_url(store) if isinstance(store, str) else store
         self._destination = destination
-        self._finder: RunFinder | None = airflow if isinstance(airflow, RunFinder) else None
-        self._schedule = check_schedule(reconcile) if self._finder is not None else ()
-        self._source = self._finder.base_url if source is None and self._finder is not None else source
-        self._known_sources = {self._source}
+        self._reconciliation = Reconciliation(airflow, reconcile, source)
         self._path = path
         self._tolerance = tolerance
         self._max_waiting = max_waiting
@@ -135,19 +132,7 @@ class Receiver:
             raise ConfigurationError("the receiver is open already")
         await self._store.open()
         self._open = Opened(self._store, self._handlers, self._clock)
-        if self._finder is not None and self._schedule:
-            self._open.reconcile(
-                Reconciler(
-                    self._store,
-                    self._finder,
-                    callback_url=self.callback_url,
-                    schedule=self._schedule,
-                    source=self._source or "",
-                    clock=self._clock,
-                    record=self._open.record,
-                    abandon=self._open.abandon,
-                )
-            )
+        self._reconciliation.start(self._open, self._store, callback_url=self.callback_url, clock=self._clock)
         return self
 
     async def __aexit__(
@@ -228,7 +213,7 @@ class Receiver:
             created_at=now,
             metadata=metadata,
             deadline=deadline_of(deadline, now),
-            next_check=first_check(now, self._schedule, expected_duration),
+            next_check=self._reconciliation.first_check(now, expected_duration),
         )
         registered = await self._store.register(
             request, handlers=self._handlers.names_for(dag_id), adopt=run_id is not None
@@ -358,7 +343,7 @@ class Receiver:
             )
         except VerificationError as error:
             return self.refuse(error.status, error.reason, headers)
-        self._check_source(event.source)
+        self._reconciliation.notice(event.source)
         # Only what is verified waits for the store: strangers cannot fill the places.
         if len(self._recording) >= self._max_waiting:
             return self._put_off(event, "busy", f"{self._max_waiting} events wait for the store already")
@@ -407,18 +392,6 @@ class Receiver:
             return answer_transition(await opened.record(event, body, received_at=now))
         except StoreError as error:
             return self._put_off(event, error.reason, str(error), status=error.status)
-
-    def _check_source(self, source: str) -> None:
-        """Say once that Airflow calls itself otherwise than we do: one ending would have two ids."""
-        if self._schedule and source not in self._known_sources and len(self._known_sources) < 10:
-            self._known_sources.add(source)
-            log.warning(
-                "events come from %r, but what the reconciler finds is said to come from %r, and so a callback that "
-                "comes after it is a revision, not a duplicate: give the receiver source=%r",
-                source,
-                self._source,
-                source,
-            )
 
     def _put_off(self, event: CompletionEvent, reason: str, why: str, *, status: int = 503) -> Answer:
         """Answer an event that cannot be recorded now; the log hears of the first, and how many there were."""

@@ -20,7 +20,7 @@ from ringback_receiver._receiver import Receiver
 from ringback_receiver._run_handle import RunHandle
 from ringback_receiver._store import FailingCall
 from ringback_receiver._sync_airflow import ThreadedAirflow
-from ringback_receiver.errors import ReceiverNotOpen
+from ringback_receiver.errors import ConfigurationError, ReceiverNotOpen
 
 __all__ = ["SyncReceiver", "SyncRunHandle"]
 
@@ -55,7 +55,7 @@ class SyncReceiver:
     """The same as :class:`.Receiver`, with methods that block; threads may share it.
 
     It lives in a thread of its own while it is open: ``with receiver:``, or :meth:`open` in every process that
-    serves.  Handlers run only in a process where it is open.
+    serves, after it was forked.  Handlers run only in a process where it is open.
 
     :param airflow: the client that triggers and is asked; whoever makes it closes it.
     :param store: a URL.
@@ -85,12 +85,16 @@ class SyncReceiver:
         self._running: _Running | None = None
 
     def open(self) -> None:
-        """Open it, if it is not open in this process; a process that was forked must do so itself.
+        """Open it, if it is not open; costs nothing if it is, so every request may begin with it.
 
         :raises StoreError: the store cannot be opened.
+        :raises ConfigurationError: it was open when this process was forked.
         """
         if self._here() is not None:
             return
+        if self._running is not None:
+            # The thread is not here, and SQLite believes to hold its locks: https://sqlite.org/howtocorrupt.html, 2.6
+            raise ConfigurationError("the receiver was open when this process was forked: open it after the fork")
         with self._lock:
             if self._here() is None:
                 receiver = self._make()
@@ -101,8 +105,9 @@ class SyncReceiver:
     def close(self) -> None:
         """Let running handlers finish within ``close_timeout``, then close everything, if it is open."""
         with self._lock:
-            running, self._running = self._here(), None
+            running = self._here()
             if running is not None:
+                self._running = None
                 running.close()
 
     def __enter__(self) -> SyncReceiver:

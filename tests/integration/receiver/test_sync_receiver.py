@@ -196,31 +196,38 @@ def test_failing_to_open_leaves_nothing_behind(key: PrivateKey, tmp_path: Path) 
 
 PROGRAM = """
 import os, sys
-from ringback_receiver import ReceiverNotOpen, SyncReceiver
+from ringback_receiver import ConfigurationError, ReceiverNotOpen, SyncReceiver
 receiver = SyncReceiver("https://portal.example/x", sys.argv[1], store=sys.argv[2])
 receiver.on_completion(name="h")(print)
-receiver.open()
+if sys.argv[3] == "open":
+    receiver.open()
 if (child := os.fork()) == 0:
     try:
         receiver.failing_handlers()
     except ReceiverNotOpen:
+        receiver.close()
+    try:
         receiver.open()
-        os._exit(len(receiver.failing_handlers()) + 7)
+    except ConfigurationError as error:
+        os._exit(8 if "open it after the fork" in str(error) else 9)
+    os._exit(len(receiver.failing_handlers()) + 7)
 _, status = os.waitpid(child, 0)
+receiver.open()
 print("child", os.waitstatus_to_exitcode(status), "parent", receiver.failing_handlers())
 """
 
 
-def test_forked_process_opens_its_own(tmp_path: Path, key: PrivateKey) -> None:
-    """Threads do not survive a fork; and a script that forgets to close it ends all the same."""
+@pytest.mark.parametrize(("state", "child"), [("closed", 7), ("open", 8)])
+def test_forked_process_opens_its_own(tmp_path: Path, key: PrivateKey, state: str, child: int) -> None:
+    """Threads do not survive a fork, nor may SQLite's state; and a script that forgets to close it ends, too."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(key.public()), f"sqlite:///{tmp_path}/ringback.db"],
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(key.public()), f"sqlite:///{tmp_path}/ringback.db", state],
         capture_output=True,
         text=True,
         timeout=30,
         check=True,
     )
-    assert done.stdout == "child 7 parent []\n"
+    assert done.stdout == f"child {child} parent []\n"
 
 
 def test_interrupted_wait_stops_waiting(receiver: SyncReceiver) -> None:
