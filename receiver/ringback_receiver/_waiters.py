@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 from ringback_receiver._store import Store, Tracked
 from ringback_receiver.errors import CompletionTimeout, ReceiverNotOpen, UnknownRequest
@@ -70,17 +70,6 @@ class Waiters:
             if not future.done():
                 future.set_result(tracked)
 
-    async def recheck(self, request_ids: Iterable[str]) -> None:
-        """Look now at those of the requests that somebody here waits for.
-
-        :raises StoreError: the store cannot be read now; the poll will look again.
-        """
-        waited_for = [request_id for request_id in request_ids if request_id in self._futures]
-        if waited_for:
-            for tracked in (await self._store.look_up(waited_for)).values():
-                if tracked.settled:
-                    self.settle(tracked)
-
     async def close(self) -> None:
         """Stop looking; whoever still waits gets :class:`ReceiverNotOpen`."""
         self._closed = True
@@ -115,5 +104,7 @@ class Waiters:
         # Taken before looking, so that whatever changes meanwhile is seen by the next look.
         latest = await self._store.change_marker()
         if latest != marker:
-            await self.recheck(list(self._futures))
+            for tracked in (await self._store.look_up(list(self._futures))).values():
+                if tracked.settled:
+                    self.settle(tracked)
         return latest
