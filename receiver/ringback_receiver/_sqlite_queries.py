@@ -213,6 +213,7 @@ SELECT r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadat
 
 DUE_CHECKS = f"""{_REQUEST.replace("r.metadata", "'null'")}
  WHERE r.state = 'pending' AND r.next_check <= :now AND r.callback_url = :callback_url
+   AND (r.deadline IS NULL OR r.deadline > :now)
  ORDER BY r.next_check LIMIT :limit
 """
 

@@ -213,8 +213,9 @@ class Store(Protocol):
         """Note that the run of a request exists."""
 
     async def due_checks(self, callback_url: str, *, now: float, limit: int) -> list[PendingRequest]:
-        """Return pending requests for this URL that Airflow shall be asked about now, the longest due first.
+        """Return requests for this URL that are pending, before their deadline, and to be asked about now.
 
+        The longest due come first.
         Their metadata is left out: nobody needs it, and what cannot be read must not hold up the others.
         """
 

@@ -87,11 +87,11 @@ async def test_late_ending_reaches_handlers_marked(line: Line) -> None:
         await run.completion(timeout=0)
 
 
-async def test_ending_in_time_is_the_completion(line: Line) -> None:
+async def test_ending_in_time_is_the_completion(opened: Receiver, key: PrivateKey) -> None:
     """A deadline does nothing to what is resolved."""
-    run = await line.trigger(deadline=0.3)
-    await line.deliver(make_event(run.request_id, run.run_id))
-    await asyncio.sleep(1.2)
+    run = await opened.trigger("sales", deadline=1.0)
+    await opened.handle(*signed(make_event(run.request_id, run.run_id), key))
+    await asyncio.sleep(2.1)
     completion = await run.completion(timeout=0)
     assert (completion.succeeded, completion.late) == (True, False)
 

@@ -103,6 +103,7 @@ async def test_due_checks_are_of_pending_requests_for_one_url(store: Store) -> N
     """The longest due first; what is resolved, not due, never to be asked about or another receiver's is left out."""
     for number, due in ((1, 50.0), (2, 40.0), (3, 30.0), (4, 51.0), (5, None)):
         await register(store, wanted(f"req_{number}", run_id=f"run_{number}", next_check=due))
+    await register(store, wanted("req_7", run_id="run_7", next_check=2.0, deadline=50.0))
     theirs = wanted("req_6", run_id="run_6", next_check=1.0)
     await register(store, msgspec.structs.replace(theirs, callback_url="https://other.example/"))
     await record(store, make_event("req_3", "run_3"))
