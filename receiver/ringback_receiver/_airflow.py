@@ -36,4 +36,4 @@ class RunFinder(Airflow, Protocol):
         """Where Airflow is."""
 
     async def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
-        """Say how many runs are, in few requests."""
+        """Say how each of these runs is, in few requests."""

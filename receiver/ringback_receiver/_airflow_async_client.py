@@ -98,7 +98,7 @@ class AsyncAirflowClient:
         return await self._run(self._api.get_run(dag_id, run_id))
 
     async def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
-        """Say how many runs are, in few requests."""
+        """Say how each of these runs is, in few requests."""
         return await self._run(self._api.find_runs(runs))
 
     async def wait_for_run(

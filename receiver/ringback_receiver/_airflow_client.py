@@ -124,7 +124,7 @@ class AirflowClient:
         return self._run(self._api.get_run(dag_id, run_id))
 
     def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
-        """Say how many runs are, in few requests; an Airflow that is away raises, and then nothing is known.
+        """Say how each of these runs is, in few requests; an Airflow that is away raises, and then nothing is known.
 
         :param runs: DAG ids with run ids.
         :raises AirflowError: Airflow is not there, or refuses altogether.

@@ -1,4 +1,4 @@
-"""How many runs are, in few requests: what to ask, and what the answers mean.  Nothing here does I/O.
+"""How each of many runs is, asked in few requests: what to ask, and what the answers mean.  Nothing here does I/O.
 
 Checked against Airflow 3.3.2 (airflow/api_fastapi/core_api/routes/public/dag_run.py, common/parameters.py):
 ``run_id_pattern`` is ``ILIKE '%…%'`` over terms parted by ``|``, so it finds more than what was asked for, and
@@ -98,12 +98,15 @@ def find_runs(call: Call, keys: Iterable[RunKey], *, run_url: Callable[[str, str
 
 def _find(call: Call, dag_id: str, keys: Sequence[RunKey], found: RunsFound) -> Operation[None]:
     """Ask for a list of runs, and for what it leaves out."""
-    request = _list_request(dag_id, keys)
     try:
+        request = _list_request(dag_id, keys)
         response = yield from call(request)
         if response.status != 200:
             raise error_of(request, response)
         seen = _readable(decode(request, response, _Page))
+    except AirflowUsageError as error:  # an id that no path can hold
+        found.unreadable.update(dict.fromkeys(keys, error))
+        return
     except AirflowAuthError as error:
         if error.reason != "forbidden":
             raise

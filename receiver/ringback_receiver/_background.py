@@ -10,6 +10,9 @@ from ringback_receiver._handlers import describe
 
 __all__ = ["Background"]
 
+LONGEST_PAUSE = 30.0
+"""Seconds between two steps of which the first failed."""
+
 log = logging.getLogger("ringback_receiver")
 
 
@@ -18,7 +21,7 @@ class Background:
 
     :param what: for the log.
     :param step: returns the seconds until the next one.
-    :param after_failure: seconds until the next one if it raises.
+    :param after_failure: seconds until the next one if it raises; doubled each time, up to half a minute.
     """
 
     def __init__(self, what: str, step: Callable[[], Awaitable[float]], *, after_failure: float) -> None:
@@ -33,10 +36,13 @@ class Background:
         await asyncio.wait([self._task])
 
     async def _go_on(self) -> None:
+        failures = 0
         while True:
             try:
                 pause = await self._step()
+                failures = 0
             except Exception as error:  # whatever it is, the next step may go well
                 log.warning("%s: %s", self._what, describe(error))
-                pause = self._after_failure
+                pause = min(LONGEST_PAUSE, self._after_failure * 2.0 ** min(failures, 20))
+                failures += 1
             await asyncio.sleep(pause)

@@ -48,7 +48,7 @@ class ThreadedAirflow:
         )
 
     async def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
-        """Say how many runs are."""
+        """Say how each of these runs is."""
         return await _within_reason(asyncio.to_thread(self._client.find_runs, runs))
 
 

@@ -1,4 +1,4 @@
-"""How many runs are, in few requests."""
+"""How each of many runs is, asked in few requests."""
 
 from __future__ import annotations
 
@@ -158,5 +158,8 @@ def test_ids_that_no_path_can_hold_are_unreadable() -> None:
     server, names = filled(1)
     found = find(server, "..", *names)
     assert (len(found.runs), list(found.unreadable)) == (1, [("sales", "..")])
+    server.only_by_dag = True
+    assert list(find(server, *names, dag_id="..").unreadable) == [("..", names[0])]
+    server.only_by_dag = False
     server.add("..", "success")
     assert (find(server, "..").runs["sales", ".."].state) == "success"
