@@ -25,6 +25,7 @@ from ringback_receiver import (
     RunHandle,
     TriggerUnconfirmed,
 )
+from ringback_receiver._sqlite import SqliteStore
 
 pytestmark = pytest.mark.anyio
 
@@ -218,6 +219,22 @@ async def test_replicas_do_not_all_ask(new_receiver: NewReceiver) -> None:
         assert (await elsewhere.completion(timeout=10)).reported_by == "reconciler"
         assert asked >= 4
         assert replicas[0].server.lists == []
+
+
+async def test_replica_that_was_killed_is_replaced_when_its_lease_ends(
+    new_receiver: NewReceiver, server: RunsServer, tmp_path: Path
+) -> None:
+    """Not before: it may only be slow."""
+    store = SqliteStore(str(tmp_path / "ringback.db"))
+    await store.open()
+    now = time.time()
+    assert await store.hold_lease(f"reconciler {URL}", holder="dead", now=now, until=now + 1.0)
+    async with new_receiver() as receiver:
+        run = await receiver.trigger("sales")
+        server.end()
+        assert (await run.completion(timeout=10)).succeeded
+    await store.close()
+    assert time.time() >= now + 1.0
 
 
 async def test_replica_whose_line_is_dead_leaves_it_to_another(new_receiver: NewReceiver) -> None:
