@@ -98,7 +98,8 @@ async def serve(folder: Path, life: int) -> None:
     async with AsyncAirflowClient(
         config.airflow_url, username=config.username, password=config.password, timeout=30, trust_env=False
     ) as client:
-        receiver = Receiver(config.callback_url, [config.key], client, f"sqlite:///{files.store}")
+        # What is tried is whether everything is rung: a reconciler would make good what is not.
+        receiver = Receiver(config.callback_url, [config.key], client, f"sqlite:///{files.store}", reconcile=())
         front = Front(
             application(receiver, files),
             path=url.path,

@@ -77,6 +77,7 @@ async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: 
             keys=[key.public()],
             airflow=client,
             store=f"sqlite:///{folder / 'ringback.db'}",
+            reconcile=(),  # what is shown is how Airflow rings
         )
         async with serving(receiver, port):
             console.print(f"The caller's receiver listens at {receiver.callback_url}.\n")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         VariableNotFound,
         WaitTimeout,
     )
+    from ringback_receiver._airflow_runs import RunsFound
     from ringback_receiver._answer import Answer
     from ringback_receiver._completion import Completion
     from ringback_receiver._dag_run import DagRun
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
     from ringback_receiver._receiver import Receiver
     from ringback_receiver._run_handle import RunHandle
     from ringback_receiver._store import FailingCall
+    from ringback_receiver._sync_receiver import SyncReceiver, SyncRunHandle
     from ringback_receiver.errors import (
         CompletionFailed,
         CompletionTimeout,
         ConfigurationError,
+        GiveUp,
         KeysUnavailable,
         MissingDependency,
         ReceiverError,
@@ -54,6 +57,8 @@ __all__ = [
     "Receiver",
     "Discover",
     "RunHandle",
+    "SyncReceiver",
+    "SyncRunHandle",
     "Completion",
     "Answer",
     "FailingCall",
@@ -61,6 +66,7 @@ __all__ = [
     "AirflowClient",
     "AsyncAirflowClient",
     "DagRun",
+    "RunsFound",
     # errors of the receiver
     "ReceiverError",
     "ConfigurationError",
@@ -76,6 +82,7 @@ __all__ = [
     "RequestAbandoned",
     "RequestExpired",
     "CompletionFailed",
+    "GiveUp",
     # errors of the Airflow client
     "AirflowError",
     "AirflowUsageError",
@@ -95,12 +102,15 @@ _MODULE_OF = {
     "Receiver": "_receiver",
     "Discover": "_discover",
     "RunHandle": "_run_handle",
+    "SyncReceiver": "_sync_receiver",
+    "SyncRunHandle": "_sync_receiver",
     "Completion": "_completion",
     "Answer": "_answer",
     "FailingCall": "_store",
     "AirflowClient": "_airflow_client",
     "AsyncAirflowClient": "_airflow_async_client",
     "DagRun": "_dag_run",
+    "RunsFound": "_airflow_runs",
     "ReceiverError": "errors",
     "ConfigurationError": "errors",
     "MissingDependency": "errors",
@@ -115,6 +125,7 @@ _MODULE_OF = {
     "RequestAbandoned": "errors",
     "RequestExpired": "errors",
     "CompletionFailed": "errors",
+    "GiveUp": "errors",
     "AirflowError": "_airflow_errors",
     "AirflowUsageError": "_airflow_errors",
     "AirflowUnreachable": "_airflow_errors",

@@ -11,7 +11,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -30,6 +30,7 @@ from ringback_receiver._airflow_errors import (
     VariableNotFound,
     WaitTimeout,
 )
+from ringback_receiver._airflow_runs import RunKey, RunsFound, find_runs
 from ringback_receiver._airflow_token import Credentials, TokenCache
 from ringback_receiver._airflow_wire import Operation, Request, Response, Sleep, path
 from ringback_receiver._dag_run import DagRun
@@ -126,6 +127,10 @@ class AirflowApi:
         if response.status != 200:
             raise error_of(request, response, not_found=RunNotFound, names=run_id)
         return self._run(request, response)
+
+    def find_runs(self, runs: Iterable[RunKey]) -> Operation[RunsFound]:
+        """Ask for many runs in few requests."""
+        return (yield from find_runs(self._tokens.call, runs, run_url=self._run_url))
 
     def wait_for_run(
         self,
@@ -300,8 +305,10 @@ class AirflowApi:
 
     def _run(self, request: Request, response: Response) -> DagRun:
         run = decode(request, response, DagRun)
-        page = path("/dags/{dag_id}/runs/{run_id}", dag_id=run.dag_id, run_id=run.run_id)
-        return msgspec.structs.replace(run, run_url=self._url + page)
+        return msgspec.structs.replace(run, run_url=self._run_url(run.dag_id, run.run_id))
+
+    def _run_url(self, dag_id: str, run_id: str) -> str:
+        return self._url + path("/dags/{dag_id}/runs/{run_id}", dag_id=dag_id, run_id=run_id)
 
     def _new_run_id(self) -> str:
         """Make a run id that sorts by time and that nobody else makes."""

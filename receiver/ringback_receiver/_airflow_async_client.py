@@ -6,7 +6,7 @@ The methods are those of :class:`.AirflowClient`, where they are explained.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, closing
 from datetime import datetime
 from types import TracebackType
@@ -17,6 +17,7 @@ import httpx
 
 from ringback_receiver._airflow_api import AirflowApi
 from ringback_receiver._airflow_http import BodyReader, client_options, http_request, response_of, translated
+from ringback_receiver._airflow_runs import RunsFound
 from ringback_receiver._airflow_settings import Verify, base_url_of, environment_settings
 from ringback_receiver._airflow_token import credentials_of
 from ringback_receiver._airflow_wire import Ask, Command, Operation, Request, Response, Sleep
@@ -54,6 +55,11 @@ class AsyncAirflowClient:
         self._http = httpx.AsyncClient(transport=transport, **client_options(timeout, verify, trust_env))
         self._lock = anyio.Lock()
 
+    @property
+    def base_url(self) -> str:
+        """Where Airflow is, without a slash at the end."""
+        return self._url
+
     @classmethod
     def from_environment(
         cls: type[Self],
@@ -90,6 +96,10 @@ class AsyncAirflowClient:
     async def get_run(self, dag_id: str, run_id: str) -> DagRun:
         """Say how a run is."""
         return await self._run(self._api.get_run(dag_id, run_id))
+
+    async def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
+        """Say how each of these runs is, in few requests."""
+        return await self._run(self._api.find_runs(runs))
 
     async def wait_for_run(
         self,

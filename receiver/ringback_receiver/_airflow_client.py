@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import datetime
 from types import TracebackType
@@ -16,6 +16,7 @@ import httpx
 from ringback_receiver._airflow_api import AirflowApi
 from ringback_receiver._airflow_errors import AirflowUsageError
 from ringback_receiver._airflow_http import BodyReader, client_options, http_request, response_of, translated
+from ringback_receiver._airflow_runs import RunsFound
 from ringback_receiver._airflow_settings import Verify, base_url_of, environment_settings
 from ringback_receiver._airflow_token import credentials_of
 from ringback_receiver._airflow_wire import Ask, Command, Operation, Request, Response, Sleep
@@ -61,6 +62,11 @@ class AirflowClient:
         self._timeout = timeout
         self._http = httpx.Client(transport=transport, **client_options(timeout, verify, trust_env))
         self._lock = threading.Lock()
+
+    @property
+    def base_url(self) -> str:
+        """Where Airflow is, without a slash at the end."""
+        return self._url
 
     @classmethod
     def from_environment(
@@ -116,6 +122,14 @@ class AirflowClient:
         :raises RunNotFound: Airflow has no such run.
         """
         return self._run(self._api.get_run(dag_id, run_id))
+
+    def find_runs(self, runs: Iterable[tuple[str, str]]) -> RunsFound:
+        """Say how each of these runs is, in few requests; an Airflow that is away raises, and then nothing is known.
+
+        :param runs: DAG ids with run ids.
+        :raises AirflowError: Airflow is not there, or refuses altogether.
+        """
+        return self._run(self._api.find_runs(runs))
 
     def wait_for_run(
         self,

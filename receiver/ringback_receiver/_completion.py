@@ -11,7 +11,10 @@ from ringback_protocol import CompletionEvent, FailedTask, ResultOmitted
 from ringback_protocol.event import ReportedBy, RunState
 from ringback_receiver.errors import CompletionFailed
 
-__all__ = ["Completion"]
+__all__ = ["DELETED", "Completion"]
+
+DELETED = "deleted"
+"""The reason of an ending that is a run's disappearance."""
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,12 +25,14 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     :param metadata: what the caller gave to ``trigger``.
     :param revision: whether an earlier ending has already resolved the request: the run was cleared and
         ran again, or somebody changed its state.
+    :param late: whether the request's deadline had passed, so that nobody waited for it any more.
     """
 
     event: CompletionEvent
     request_id: str
     metadata: Any = None
     revision: bool = False
+    late: bool = False
 
     @property
     def dag_id(self) -> str:
@@ -58,6 +63,11 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     def failed(self) -> bool:
         """Whether the run ended without success."""
         return self.state == "failed"
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the run was deleted before its end was known; its :attr:`state` is then ``failed``."""
+        return self.reported_by == "reconciler" and self.reason == DELETED
 
     @property
     def result(self) -> Any:

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from ringback_receiver._handlers import Handlers, backoff, describe
+from ringback_receiver._handlers import Handlers, delay_after, describe
 from ringback_receiver._store import HandlerCall, Store
 from ringback_receiver.errors import StoreError
 
@@ -91,7 +91,7 @@ class Dispatcher:
             alarm.cancel()
 
     async def _claim(self) -> None:
-        names, free = self._handlers.names, CONCURRENCY - len(self._running)
+        names, free = self._handlers.ready(), CONCURRENCY - len(self._running)
         if not names or free <= 0:
             return
         now = self._clock()
@@ -120,17 +120,33 @@ class Dispatcher:
                 if self._cancelling and isinstance(error, asyncio.CancelledError):
                     raise
                 # Otherwise it is the handler's own, as of a task that it awaits: a failure like any other.
-                delay = backoff(call.attempts, self._chance())
-                log.exception(
-                    "handler %s failed on event %s, attempt %d; next in %.0f s",
-                    call.handler,
-                    call.completion.event_id,
-                    call.attempts,
-                    delay,
-                )
-                await self._store.retry_call(call, due=self._clock() + delay, error=describe(error))
+                await self._note_failure(call, error)
             else:
                 await self._store.finish_call(call, at=self._clock())
         except StoreError as error:
             # Its lease ends, and its turn comes again: at least once.
             log.warning("cannot note what came of handler %s: %s", call.handler, error)
+
+    async def _note_failure(self, call: HandlerCall, error: BaseException) -> None:
+        """Put a turn back, or aside.
+
+        :raises StoreError: that cannot be noted now.
+        """
+        delay = delay_after(
+            error,
+            attempts=call.attempts,
+            max_attempts=self._handlers.max_attempts(call.handler),
+            chance=self._chance(),
+        )
+        log.error(
+            "handler %s failed on event %s, attempt %d; %s",
+            call.handler,
+            call.completion.event_id,
+            call.attempts,
+            "given up" if delay is None else f"next in {delay:.0f} s",
+            exc_info=error,
+        )
+        if delay is None:
+            await self._store.give_up_call(call, at=self._clock(), error=describe(error))
+        else:
+            await self._store.retry_call(call, due=self._clock() + delay, error=describe(error))

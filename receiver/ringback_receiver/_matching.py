@@ -15,7 +15,7 @@ import msgspec
 
 from ringback_protocol import CompletionEvent
 
-__all__ = ["REACHES_HANDLERS", "STATUS", "PendingRequest", "RequestState", "Transition", "match"]
+__all__ = ["REACHES_HANDLERS", "STATUS", "PendingRequest", "RequestState", "Transition", "as_of", "match"]
 
 RequestState = Literal["pending", "resolved", "cancelled", "abandoned", "expired"]
 
@@ -30,6 +30,10 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     :param event_id: of the event that resolved it.
     :param reason: why it was abandoned.
     :param triggers: how often its run was asked for; it also tells one trigger from a later one.
+    :param deadline: when nobody waits for it any more, Unix seconds.
+    :param next_check: when Airflow shall be asked about its run, Unix seconds; ``None`` for never.
+    :param checks: how often it was.
+    :param confirmed: whether the run is known to exist, or to have existed.
     """
 
     request_id: str
@@ -42,6 +46,10 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str | None = None
     reason: str | None = None
     triggers: int = 1
+    deadline: float | None = None
+    next_check: float | None = None
+    checks: int = 0
+    confirmed: bool = False
 
 
 class Transition(str, Enum):
@@ -58,7 +66,7 @@ class Transition(str, Enum):
     PARK = "parked"
     """No request matches yet; one that is registered later may."""
     LATE = "late"
-    """The request has expired: nobody waits any more."""
+    """The request has expired: nobody waits for this ending any more."""
     CONFLICT = "conflict"
     """The request is about another run or another URL, as when a conf is copied to a second run."""
     CANCELLED = "cancelled"
@@ -78,8 +86,15 @@ STATUS: dict[Transition, int] = {
 }
 """What the sender is answered."""
 
-REACHES_HANDLERS = frozenset({Transition.RESOLVE, Transition.REVISE})
+REACHES_HANDLERS = frozenset({Transition.RESOLVE, Transition.REVISE, Transition.LATE})
 """What ``on_completion`` handlers get to see."""
+
+
+def as_of(request: PendingRequest, now: float) -> PendingRequest:
+    """Return a request as it is at a moment: past its deadline it has expired, whoever notes that when."""
+    if request.deadline is None or now < request.deadline or request.state not in ("pending", "abandoned"):
+        return request
+    return msgspec.structs.replace(request, state="expired", reason=None)
 
 
 def match(request: PendingRequest | None, event: CompletionEvent, *, seen: bool) -> Transition:
@@ -88,7 +103,7 @@ def match(request: PendingRequest | None, event: CompletionEvent, *, seen: bool)
     A request is abandoned when Airflow seems to have refused its run.  A signed event about that run proves
     that it exists, so an abandoned request is treated like a pending one.
 
-    :param request: the candidate, or ``None`` if there is none.
+    :param request: the candidate :func:`as_of` now, or ``None`` if there is none.
     :param seen: whether an event with this id is recorded already.
     """
     if request is None:
@@ -99,10 +114,10 @@ def match(request: PendingRequest | None, event: CompletionEvent, *, seen: bool)
         return Transition.CANCELLED  # before DUPLICATE: a repetition is told to stop, too
     if seen:
         return Transition.DUPLICATE
-    if request.state == "expired":
-        return Transition.LATE
     if event.data.state == "running":
         return Transition.PROGRESS
+    if request.state == "expired":
+        return Transition.LATE
     return Transition.REVISE if request.state == "resolved" else Transition.RESOLVE
 
 

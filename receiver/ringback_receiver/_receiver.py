@@ -6,28 +6,30 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ringback_protocol import DEFAULT_TOLERANCE, CompletionEvent, VerificationError, verify_event
 from ringback_protocol.verifying import Headers
+from ringback_receiver._airflow import Airflow
 from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
 from ringback_receiver._answer import Answer, answer_refusal, answer_transition
 from ringback_receiver._callback_conf import check_callback, conf_with_callback
-from ringback_receiver._dag_run import DagRun
-from ringback_receiver._dispatcher import Dispatcher
-from ringback_receiver._handlers import HandlerFunction, Handlers, describe
+from ringback_receiver._deadlines import deadline_of
+from ringback_receiver._handlers import DEFAULT_TIMEOUT, HandlerFunction, Handlers, describe
 from ringback_receiver._ids import new_request_id
 from ringback_receiver._key_source import Keys, key_source
-from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, Transition
+from ringback_receiver._matching import PendingRequest
+from ringback_receiver._opened import Opened
+from ringback_receiver._reconciliation import Reconciliation
+from ringback_receiver._reconciling import CHECK_AFTER
 from ringback_receiver._refusals import Refusals, claimed_id
 from ringback_receiver._run_handle import RunHandle
 from ringback_receiver._store import FailingCall, Store
 from ringback_receiver._store_url import store_from_url
-from ringback_receiver._waiters import Waiters
 from ringback_receiver.errors import (
     ConfigurationError,
     KeysUnavailable,
@@ -40,7 +42,7 @@ from ringback_receiver.errors import (
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-__all__ = ["Airflow", "Receiver"]
+__all__ = ["Receiver"]
 
 F = TypeVar("F", bound=HandlerFunction)
 
@@ -49,42 +51,20 @@ log = logging.getLogger("ringback_receiver")
 _DEFINITIVE = (AirflowUsageError, AirflowAuthError, AirflowRequestRejected)
 """Errors after which this trigger has made no run; after any other there may be one."""
 
-_WORTH_A_WARNING = frozenset({Transition.CONFLICT, Transition.LATE})
-
-
-class Airflow(Protocol):
-    """What the receiver needs of Airflow; :class:`AsyncAirflowClient` has it."""
-
-    async def trigger(
-        self,
-        dag_id: str,
-        *,
-        conf: Mapping[str, Any] | None = None,
-        run_id: str | None = None,
-        logical_date: datetime | None = None,
-        note: str | None = None,
-    ) -> DagRun:
-        """Create a DAG run."""
-
-
-class _Open:
-    """What a receiver has while it is open."""
-
-    __slots__ = ("dispatcher", "waiters")
-
-    def __init__(self, store: Store, handlers: Handlers, clock: Callable[[], float]) -> None:
-        self.waiters = Waiters(store)
-        self.dispatcher = Dispatcher(store, handlers, clock=clock)
-
 
 class Receiver:
     """The caller's end of the line.  Open it before use: ``async with receiver:``.
 
     :param callback_url: where Airflow reaches this receiver; events for any other URL are refused.
     :param keys: ``whpk_`` or ``whsec_`` keys, any one of which may sign; or a :class:`Discover`.
-    :param airflow: the client that triggers; without one the receiver only receives.
+    :param airflow: the client that triggers, and is asked about runs whose callback does not come; without one
+        the receiver only receives.
     :param store: a URL such as ``sqlite:///ringback.db``, or a store.
     :param destination: which Airflow connection shall sign, if not the default one.
+    :param source: how Airflow calls itself in events, ``[ringback] source``; by default the base URL of
+        ``airflow``, which is right where that is also ``[api] base_url``.
+    :param reconcile: seconds from a trigger until Airflow is asked about a run that nothing was heard of, and
+        then from one question to the next; the last interval repeats. Empty: never.
     :param path: of the router's endpoint, by default the callback URL's own; for a proxy that rewrites it.
     :param tolerance: how old, or how far ahead, an event's signature may be.
     :param max_waiting: how many events may wait for the store at once, and how many bodies may be on their way
@@ -104,6 +84,8 @@ class Receiver:
         store: str | Store = "sqlite:///ringback.db",
         *,
         destination: str | None = None,
+        source: str | None = None,
+        reconcile: Sequence[float] = CHECK_AFTER,
         path: str | None = None,
         tolerance: timedelta = DEFAULT_TOLERANCE,
         max_waiting: int = 1_000,
@@ -121,6 +103,7 @@ class Receiver:
         self._airflow = airflow
         self._store = store_from_url(store) if isinstance(store, str) else store
         self._destination = destination
+        self._reconciliation = Reconciliation(airflow, reconcile, source)
         self._path = path
         self._tolerance = tolerance
         self._max_waiting = max_waiting
@@ -130,7 +113,7 @@ class Receiver:
         self._handlers = Handlers()
         self._recording: set[asyncio.Task[Answer]] = set()
         self._refusals = Refusals()
-        self._open: _Open | None = None
+        self._open: Opened | None = None
         self._router: APIRouter | None = None
 
     # --- opening and closing
@@ -148,7 +131,8 @@ class Receiver:
         except BaseException:
             await self._keys.close()
             raise
-        self._open = _Open(self._store, self._handlers, self._clock)
+        self._open = Opened(self._store, self._handlers, self._clock)
+        self._reconciliation.start(self._open, self._store, callback_url=self.callback_url, clock=self._clock)
         return self
 
     async def __aexit__(
@@ -157,10 +141,7 @@ class Receiver:
         """Let running handlers finish within ``close_timeout``, then close everything."""
         opened = self._require_open()
         try:
-            try:
-                await opened.dispatcher.close(self._close_timeout)
-            finally:
-                await opened.waiters.close()
+            await opened.close(self._close_timeout)
         finally:
             self._open = None
             self._summarise(math.inf)
@@ -186,6 +167,8 @@ class Receiver:
         logical_date: datetime | None = None,
         metadata: Any = None,
         events: Iterable[str] | None = None,
+        deadline: float | timedelta | datetime | None = None,
+        expected_duration: float | timedelta | None = None,
     ) -> RunHandle:
         """Trigger a run that rings back; the request is durable before Airflow hears of it.
 
@@ -197,10 +180,14 @@ class Receiver:
         :param run_id: by default ``ringback__`` and the request id, and so a new run.  A request that was made
             for this DAG and run, and was neither cancelled nor has expired, is taken up again.
         :param metadata: anything that JSON can say; it stays here and comes back with the completion.  If a
-            request is taken up again, the metadata that it was made with stays.
+            request is taken up again, the metadata that it was made with stays, and so does its deadline.
         :param events: what to be told of: ``started``, ``succeeded``, ``failed``; by default the last two. An
-            ending that is left out never arrives, and the request stays pending.
-        :raises ValueError: ``conf`` asks for a callback already.
+            ending that is left out is not rung; only a check of ours finds it, and resolves the request.
+        :param deadline: seconds from now, or a moment: if nothing was heard by then, the request has expired,
+            whoever waits for it gets ``RequestExpired``, and an ending that comes later is marked as late.
+        :param expected_duration: seconds after which Airflow is asked about the run, instead of the first of
+            ``reconcile``.
+        :raises ValueError: ``conf`` asks for a callback already, or ``deadline`` has passed.
         :raises TypeError: ``metadata`` is not JSON.
         :raises RunConflict: Airflow has another run with this run id or logical date: one with another conf,
             or one that somebody else made.
@@ -228,6 +215,8 @@ class Receiver:
             callback_url=self.callback_url,
             created_at=now,
             metadata=metadata,
+            deadline=deadline_of(deadline, now),
+            next_check=self._reconciliation.first_check(now, expected_duration),
         )
         registered = await self._store.register(
             request, handlers=self._handlers.names_for(dag_id), adopt=run_id is not None
@@ -240,7 +229,7 @@ class Receiver:
             await self._airflow.trigger(dag_id, conf=asking, run_id=request.run_id, logical_date=logical_date)
         except _DEFINITIVE as error:
             if registered.found in (None, "abandoned"):
-                await self._abandon(request, describe(error))
+                await opened.abandon(request, describe(error))
             raise
         except Exception as error:
             raise TriggerUnconfirmed(
@@ -248,6 +237,8 @@ class Receiver:
                 f"request {request.request_id} is kept",
                 handle=handle,
             ) from error
+        if request.next_check is not None:
+            await opened.confirm(request)
         return handle
 
     async def request(self, request_id: str) -> RunHandle:
@@ -268,21 +259,45 @@ class Receiver:
     def on_completion(self, dag_id: F, /) -> F: ...
 
     @overload
-    def on_completion(self, dag_id: str | None = None, *, name: str | None = None) -> Callable[[F], F]: ...
+    def on_completion(
+        self,
+        dag_id: str | None = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_attempts: int | None = None,
+    ) -> Callable[[F], F]: ...
 
-    def on_completion(self, dag_id: str | F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+    def on_completion(
+        self,
+        dag_id: str | F | None = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_attempts: int | None = None,
+    ) -> F | Callable[[F], F]:
         """Register a function, asynchronous or not, for the completions of one DAG or of all.
 
         It runs after the event is durable, at least once per event: make it idempotent, with
         ``completion.event_id`` as the key.  If it raises it runs again, after 1 s, 2 s, 4 s, … at most an
-        hour, without end; :meth:`failing_handlers` shows it.
+        hour, without end or until it gives up; :meth:`failing_handlers` shows it.  It hears of every ending: see
+        ``completion.revision`` and ``completion.late``.
 
         :param name: what the store knows it by, by default ``module.qualname``; keep it across renames.
-        :raises ConfigurationError: another function has the same name.
+        :param timeout: seconds after which a call has failed, ``None`` for never.  An asynchronous function is
+            cancelled; another cannot be, and goes on beside the next attempt.
+        :param max_attempts: after which it gives up, as it does at once if it raises ``GiveUp``; by default never.
+        :raises ConfigurationError: another function has the same name, or an option cannot be right.
         """
 
         def register(function: F) -> F:
-            self._handlers.add(function, dag_id=None if callable(dag_id) else dag_id, name=name)
+            self._handlers.add(
+                function,
+                dag_id=None if callable(dag_id) else dag_id,
+                name=name,
+                timeout=timeout,
+                max_attempts=max_attempts,
+            )
             if self._open is not None:
                 self._open.dispatcher.wake()
             return function
@@ -290,12 +305,23 @@ class Receiver:
         return register(dag_id) if callable(dag_id) else register
 
     async def failing_handlers(self, *, limit: int = 100) -> list[FailingCall]:
-        """Return handlers' turns that failed and will come again, the most often tried first.
+        """Return handlers' turns that failed and will come again, or were given up, the most often tried first.
 
         :raises StoreError: the store cannot be read now.
         """
         self._require_open()
         return await self._store.failing_calls(limit=limit)
+
+    async def retry_handlers(self, *, request_id: str | None = None, handler: str | None = None) -> int:
+        """Let handlers' turns that failed come again now, those given up included; return how many.
+
+        :param request_id: only of this request; likewise ``handler``, by its name.
+        :raises StoreError: the store cannot be written now.
+        """
+        opened = self._require_open()
+        count = await self._store.retry_failed(now=self._clock(), request_id=request_id, handler=handler)
+        opened.dispatcher.wake()
+        return count
 
     # --- receiving
 
@@ -322,6 +348,7 @@ class Receiver:
             )
         except (VerificationError, KeysUnavailable) as error:
             return self.refuse(error.status, error.reason, headers)
+        self._reconciliation.notice(event.source)
         # Only what is verified waits for the store: strangers cannot fill the places.
         if len(self._recording) >= self._max_waiting:
             return self._put_off(event, "busy", f"{self._max_waiting} events wait for the store already")
@@ -359,26 +386,17 @@ class Receiver:
 
     # --- inside
 
-    def _require_open(self) -> _Open:
+    def _require_open(self) -> Opened:
         if self._open is None:
             raise ReceiverNotOpen
         return self._open
 
-    async def _record(self, opened: _Open, event: CompletionEvent, body: bytes, now: float) -> Answer:
-        """Make an event durable, and then wake whom it concerns."""
+    async def _record(self, opened: Opened, event: CompletionEvent, body: bytes, now: float) -> Answer:
+        """Make an event durable, and answer it."""
         try:
-            recorded = await self._store.record(
-                event, body, received_at=now, handlers=self._handlers.names_for(event.data.dag_id)
-            )
+            return answer_transition(await opened.record(event, body, received_at=now))
         except StoreError as error:
             return self._put_off(event, error.reason, str(error), status=error.status)
-        if recorded.tracked is not None and recorded.tracked.settled:
-            opened.waiters.settle(recorded.tracked)
-        if recorded.transition in REACHES_HANDLERS:
-            opened.dispatcher.wake()
-        level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
-        log.log(level, "event %s: %s", event.id, recorded.transition.value)
-        return answer_transition(recorded.transition)
 
     def _put_off(self, event: CompletionEvent, reason: str, why: str, *, status: int = 503) -> Answer:
         """Answer an event that cannot be recorded now; the log hears of the first, and how many there were."""
@@ -389,10 +407,3 @@ class Receiver:
     def _summarise(self, now: float) -> None:
         for line in self._refusals.summaries(now):
             log.warning(line)
-
-    async def _abandon(self, request: PendingRequest, reason: str) -> None:
-        """Give a request up, as far as the store can: Airflow's refusal matters more than ours."""
-        try:
-            await self._store.abandon(request.request_id, reason=reason, triggers=request.triggers)
-        except StoreError as error:
-            log.warning("request %s: cannot be marked as abandoned: %s", request.request_id, error)

@@ -49,6 +49,7 @@ class RunHandle:
 
         :param timeout: in seconds; 0 only looks, ``None`` waits for ever.
         :raises CompletionTimeout: the run did not end in time; the request stays pending.
+        :raises RequestExpired: the request's own deadline passed; it is a CompletionTimeout, too.
         :raises RequestCancelled: it was cancelled.
         :raises RequestAbandoned: Airflow refused to create the run, and no event has proved otherwise.
         :raises ReceiverNotOpen: the receiver closed meanwhile.

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 from ringback_protocol import CompletionEvent
 from ringback_receiver import _sqlite_operations as operations
+from ringback_receiver import _sqlite_oversight as oversight
 from ringback_receiver import _sqlite_queries as sql
-from ringback_receiver._matching import PendingRequest
+from ringback_receiver._matching import PendingRequest, RequestState
 from ringback_receiver._sqlite_thread import SqliteThread
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Tracked
+from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Tracked
 from ringback_receiver.errors import ConfigurationError, MissingDependency, StoreError
 
 __all__ = ["SqliteStore"]
@@ -86,6 +87,42 @@ class SqliteStore:
 
     async def failing_calls(self, *, limit: int) -> list[FailingCall]:
         return await self._read(lambda connection: operations.failing_calls(connection, limit))
+
+    async def give_up_call(self, call: HandlerCall, *, at: float, error: str) -> None:
+        await self._write(lambda connection: oversight.give_up_call(connection, call, at, error))
+
+    async def retry_failed(
+        self, *, now: float, request_id: str | None = None, handler: str | None = None, event_id: str | None = None
+    ) -> int:
+        return await self._write(
+            lambda connection: oversight.retry_failed(connection, now, request_id, handler, event_id)
+        )
+
+    async def expire(self, *, now: float, limit: int) -> list[str]:
+        if not await self._read(lambda connection: oversight.overdue(connection, now, 1)):
+            return []  # without waiting for others who write
+        return await self._write(lambda connection: oversight.expire(connection, now, limit))
+
+    async def confirm(self, request_id: str) -> None:
+        await self._write(lambda connection: oversight.confirm(connection, request_id))
+
+    async def due_checks(self, callback_url: str, *, now: float, limit: int) -> list[PendingRequest]:
+        return await self._read(lambda connection: oversight.due_checks(connection, callback_url, now, limit))
+
+    async def note_checks(self, checks: Sequence[Checked]) -> None:
+        await self._write(lambda connection: oversight.note_checks(connection, checks))
+
+    async def hold_lease(self, name: str, *, holder: str, now: float, until: float) -> bool:
+        return await self._write(lambda connection: oversight.hold_lease(connection, name, holder, now, until))
+
+    async def release_lease(self, name: str, *, holder: str) -> None:
+        await self._write(lambda connection: oversight.release_lease(connection, name, holder))
+
+    async def list_requests(self, *, state: RequestState, limit: int) -> list[PendingRequest]:
+        return await self._read(lambda connection: oversight.list_requests(connection, state, limit))
+
+    async def history(self, request_id: str) -> History | None:
+        return await self._read(lambda connection: oversight.history(connection, request_id))
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with _Translated(self._path):

@@ -13,7 +13,7 @@ from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._completion import Completion
 from ringback_receiver._handlers import backoff, describe
-from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, match
+from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, as_of, match
 from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Tracked
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "register",
     "renew_calls",
     "retry_call",
+    "tracked_of",
 ]
 
 log = logging.getLogger("ringback_receiver")
@@ -42,6 +43,8 @@ def register(
         "callback_url": request.callback_url,
         "created_at": request.created_at,
         "metadata": msgspec.json.encode(request.metadata).decode(),
+        "deadline": request.deadline,
+        "next_check": request.next_check,
     }
     if adopt and (earlier := connection.execute(sql.ADOPTABLE_REQUEST, row).fetchone()) is not None:
         return _adopt(connection, *earlier)
@@ -67,7 +70,7 @@ def record(
 ) -> Recorded:
     """Find the candidate, decide, write."""
     seen = connection.execute(sql.EVENT_SEEN, {"event_id": event.id}).fetchone() is not None
-    tracked = _candidate(connection, event)
+    tracked = _as_of(connection, _candidate(connection, event), received_at)
     transition = match(tracked.request if tracked else None, event, seen=seen)
     if not seen:
         connection.execute(
@@ -95,7 +98,7 @@ def record(
 def look_up(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read requests with their completions."""
     rows = connection.execute(sql.REQUESTS_BY_ID, {"ids": _json(request_ids)})
-    return {tracked.request.request_id: tracked for tracked in map(_tracked, rows)}
+    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
 
 
 def leave_pending(
@@ -130,7 +133,7 @@ def claim_calls(
                 decode_event(body),
                 request_id,
                 msgspec.json.decode(metadata),
-                revision=transition == Transition.REVISE.value,
+                Transition(transition),
             )
         except Exception as error:  # a newer release may be able to read it
             put_off = now + backoff(attempts, 0.0)
@@ -174,6 +177,14 @@ def _candidate(connection: sqlite3.Connection, event: CompletionEvent) -> Tracke
     return look_up(connection, [request_id]).get(request_id)
 
 
+def _as_of(connection: sqlite3.Connection, tracked: Tracked | None, now: float) -> Tracked | None:
+    """Let a request expire, if nobody has noticed yet that its deadline has passed."""
+    if tracked is None or (request := as_of(tracked.request, now)) is tracked.request:
+        return tracked
+    connection.execute(sql.EXPIRE_REQUEST, {"request_id": request.request_id})
+    return Tracked(request=request)
+
+
 def _adopt(connection: sqlite3.Connection, request_id: str) -> Registered:
     """Ask for a run again on behalf of the request that asked for it first."""
     found = look_up(connection, [request_id])[request_id].request.state
@@ -203,27 +214,29 @@ def _make(
     return request
 
 
-def _tracked(row: tuple[Any, ...]) -> Tracked:
-    request_id, dag_id, run_id, callback_url, created_at, metadata, state, event_id, reason, triggers, body = row
-    request = PendingRequest(
-        request_id=request_id,
-        dag_id=dag_id,
-        run_id=run_id,
-        callback_url=callback_url,
-        created_at=created_at,
-        metadata=msgspec.json.decode(metadata),
-        state=state,
-        event_id=event_id,
-        reason=reason,
-        triggers=triggers,
-    )
+def tracked_of(row: tuple[Any, ...]) -> Tracked:
+    """Read a row of :data:`.REQUESTS_BY_ID`, or of another query with its columns."""
+    *columns, body = row
+    kept = dict(zip(PendingRequest.__struct_fields__, columns, strict=True))
+    kept["metadata"] = msgspec.json.decode(kept["metadata"])
+    kept["confirmed"] = bool(kept["confirmed"])
+    request = PendingRequest(**kept)
     if body is None:
         return Tracked(request=request)
-    return Tracked(request=request, completion=_completion(decode_event(body), request_id, request.metadata))
+    completion = _completion(decode_event(body), request.request_id, request.metadata)
+    return Tracked(request=request, completion=completion)
 
 
-def _completion(event: CompletionEvent, request_id: str, metadata: Any, revision: bool = False) -> Completion:
-    return Completion(event=event, request_id=request_id, metadata=metadata, revision=revision)
+def _completion(
+    event: CompletionEvent, request_id: str, metadata: Any, transition: Transition = Transition.RESOLVE
+) -> Completion:
+    return Completion(
+        event=event,
+        request_id=request_id,
+        metadata=metadata,
+        revision=transition is Transition.REVISE,
+        late=transition is Transition.LATE,
+    )
 
 
 def _key(call: HandlerCall) -> dict[str, Any]:

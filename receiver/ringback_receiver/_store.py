@@ -65,10 +65,11 @@ class HandlerCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailingCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A handler's turn that failed at least once and is not done yet.
+    """A handler's turn that failed at least once and is not done.
 
     :param due: when it is tried again, Unix seconds.
     :param error: of the last attempt: the exception's type and message.
+    :param given_up_at: when it was given up, Unix seconds; then it is not tried again by itself.
     """
 
     handler: str
@@ -77,6 +78,47 @@ class FailingCall(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     due: float
     error: str
+    given_up_at: float | None = None
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """Airflow was asked about the run of a request, which stays pending.
+
+    :param next_check: when to ask again, Unix seconds.
+    :param exists: whether the run was seen.
+    """
+
+    request_id: str
+    next_check: float
+    exists: bool
+
+
+class EventNote(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was recorded for a request, and what it meant."""
+
+    event_id: str
+    transition: Transition
+    received_at: float
+
+
+class CallNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler's turn, whatever became of it."""
+
+    handler: str
+    event_id: str
+    attempts: int
+    due: float
+    error: str | None
+    done_at: float | None
+    given_up_at: float | None
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of one request; the oldest event first."""
+
+    request: PendingRequest
+    events: tuple[EventNote, ...]
+    calls: tuple[CallNote, ...]
 
 
 class Store(Protocol):
@@ -96,7 +138,8 @@ class Store(Protocol):
 
         :param handlers: whose turn it is if such an event resolves it.
         :param adopt: whether an earlier request for the same DAG, run and URL takes its place, if there is
-            one that is pending, abandoned (then it is pending again) or resolved.  It keeps its metadata.
+            one that is pending, abandoned (then it is pending again) or resolved, and whose deadline has not
+            passed when the new one was created.  It keeps its metadata and its deadline.
         """
 
     async def record(
@@ -104,8 +147,11 @@ class Store(Protocol):
     ) -> Recorded:
         """Keep an event, unless its id is known, and make the transition that it means.
 
+        The transition is that of the request :func:`~ringback_receiver._matching.as_of` ``received_at``: one
+        whose deadline has passed is marked as expired, in the same transaction.
+
         :param body: the event's raw bytes.
-        :param handlers: whose turn it is if it resolves or revises a request.
+        :param handlers: whose turn it is if it resolves or revises a request, or comes late.
         """
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
@@ -142,4 +188,48 @@ class Store(Protocol):
         """Note that a handler failed and when to try again, unless somebody else has claimed it since."""
 
     async def failing_calls(self, *, limit: int) -> list[FailingCall]:
-        """Return the turns that failed and are not done, the most often tried first."""
+        """Return the turns that failed and are not done, the most often tried first; those given up, too."""
+
+    async def give_up_call(self, call: HandlerCall, *, at: float, error: str) -> None:
+        """Note that a handler failed for the last time, unless somebody else has claimed the turn since."""
+
+    async def retry_failed(
+        self, *, now: float, request_id: str | None = None, handler: str | None = None, event_id: str | None = None
+    ) -> int:
+        """Make failed turns due now, those given up included; return how many.
+
+        A turn that somebody holds a lease of is left alone.  Attempts go on being counted.
+
+        :param request_id: only of this request; likewise ``handler`` and ``event_id``.
+        """
+
+    async def expire(self, *, now: float, limit: int) -> list[str]:
+        """Mark pending requests whose deadline has passed as expired, the oldest deadline first; return their ids.
+
+        While there is none, it costs no more than a look.
+        """
+
+    async def confirm(self, request_id: str) -> None:
+        """Note that the run of a request exists."""
+
+    async def due_checks(self, callback_url: str, *, now: float, limit: int) -> list[PendingRequest]:
+        """Return requests for this URL that are pending, before their deadline, and to be asked about now.
+
+        The longest due come first.
+        Their metadata is left out: nobody needs it, and what cannot be read must not hold up the others.
+        """
+
+    async def note_checks(self, checks: Sequence[Checked]) -> None:
+        """Note that Airflow was asked, and when to ask again; a run that was seen is confirmed for good."""
+
+    async def hold_lease(self, name: str, *, holder: str, now: float, until: float) -> bool:
+        """Take or prolong a lease, unless another holder's lasts longer than ``now``; return whether it is held."""
+
+    async def release_lease(self, name: str, *, holder: str) -> None:
+        """Let go of a lease, if it is this holder's."""
+
+    async def list_requests(self, *, state: RequestState, limit: int) -> list[PendingRequest]:
+        """Return requests in a state: those that are pending oldest first, others newest first."""
+
+    async def history(self, request_id: str) -> History | None:
+        """Return all that is kept of a request, or ``None`` if there is none."""

@@ -10,10 +10,11 @@
     │   ├── UnknownRequest      the store has never heard of it (also a LookupError)
     │   ├── TriggerUnconfirmed  Airflow may or may not have created the run; the request stays pending
     │   ├── CompletionTimeout   the run did not end in time; the request stays pending (also a TimeoutError)
+    │   │   └── RequestExpired  the request's own deadline passed; waiting for it is over
     │   ├── RequestCancelled    nobody wants its completion any more
-    │   ├── RequestAbandoned    Airflow refused to create its run
-    │   └── RequestExpired      its deadline passed
+    │   └── RequestAbandoned    its run was never created
     ├── CompletionFailed        the run ended, and not with success
+    ├── GiveUp                  raised by a handler of yours: trying again is no use
     └── AirflowError            Airflow's REST API; its own tree is in ``_airflow_errors.py``
 
 Every error carries a machine-readable ``reason`` and the HTTP ``status`` that suits it.  Those of an
@@ -43,6 +44,7 @@ __all__ = [
     "RequestAbandoned",
     "RequestExpired",
     "CompletionFailed",
+    "GiveUp",
 ]
 
 
@@ -136,7 +138,7 @@ class RequestCancelled(RequestError):
 
 
 class RequestAbandoned(RequestError):
-    """Airflow refused to create the run, so there is nothing to wait for.
+    """Airflow refused to create the run, or does not know it, so there is nothing to wait for.
 
     Should its event arrive all the same, the request is resolved, and its completion can be had.
     """
@@ -145,11 +147,13 @@ class RequestAbandoned(RequestError):
     status = 410
 
 
-class RequestExpired(RequestError):
-    """The request's deadline passed without a completion."""
+class RequestExpired(CompletionTimeout):
+    """The request's deadline passed without a completion; waiting again is no use.
+
+    Whoever tells it from other timeouts catches it first.
+    """
 
     reason = "expired"
-    status = 504
 
 
 class CompletionFailed(ReceiverError):
@@ -164,3 +168,9 @@ class CompletionFailed(ReceiverError):
     def __init__(self, message: str, *, completion: Completion) -> None:
         super().__init__(message)
         self.completion = completion
+
+
+class GiveUp(ReceiverError):
+    """Raise this in a handler if no further attempt can succeed: its turn is put aside, visible, until you retry it."""
+
+    reason = "given_up"

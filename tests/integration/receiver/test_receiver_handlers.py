@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 from ringing import URL, FakeAirflow, Line, make_event, signed, until
 
 from ringback_protocol import PrivateKey
-from ringback_receiver import Completion, Receiver
+from ringback_receiver import Completion, FailingCall, GiveUp, Receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -125,3 +126,122 @@ async def test_closing_is_bounded(
         closing = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - closing < 2
     assert "handler endless did not finish in time" in caplog.text
+
+
+async def ring(receiver: Receiver, key: PrivateKey) -> str:
+    """Trigger a run and let it end; return the request's id."""
+    run = await receiver.trigger("sales")
+    await receiver.handle(*signed(make_event(run.request_id, run.run_id), key))
+    return run.request_id
+
+
+async def test_handler_that_gives_up_is_visible_and_can_be_retried(opened: Receiver, key: PrivateKey) -> None:
+    """At once if it says so, or after its last attempt; then only whoever looks after it lets it run again."""
+    attempts: list[str] = []
+    broken = True
+
+    @opened.on_completion("sales", name="says so")
+    def says_so(completion: Completion) -> None:
+        attempts.append("says so")
+        if broken:
+            raise GiveUp("no such customer")
+
+    @opened.on_completion("sales", name="twice", max_attempts=2)
+    async def twice(completion: Completion) -> None:
+        attempts.append("twice")
+        if broken:
+            raise RuntimeError("database away")
+
+    request_id = await ring(opened, key)
+    await until(lambda: len(attempts) == 3)
+    failing: dict[str, FailingCall] = {}
+    while len(failing) < 2 or any(call.given_up_at is None for call in failing.values()):
+        await asyncio.sleep(0.05)
+        failing = {call.handler: call for call in await opened.failing_handlers()}
+    assert {name: (call.attempts, call.error) for name, call in failing.items()} == {
+        "says so": (1, "GiveUp: no such customer"),
+        "twice": (2, "RuntimeError: database away"),
+    }
+    assert {call.request_id for call in failing.values()} == {request_id}
+    await asyncio.sleep(1.2)  # longer than the first pause
+    assert len(attempts) == 3
+    broken = False
+    assert await opened.retry_handlers(request_id="req_another") == 0
+    assert await opened.retry_handlers(request_id=request_id) == 2
+    await until(lambda: len(attempts) == 5)
+    await asyncio.sleep(0.1)
+    assert await opened.failing_handlers() == []
+
+
+async def test_endless_handler_fails_and_frees_its_place(
+    opened: Receiver, key: PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that awaits is cancelled, one in a thread is left alone, one that does not let itself be cancelled, too."""
+    monkeypatch.setattr("ringback_receiver._handlers._GRACE", 0.05)
+    monkeypatch.setattr("ringback_receiver._dispatcher.CONCURRENCY", 3)
+    cancelled: list[str] = []
+    release = threading.Event()
+
+    @opened.on_completion(name="awaits", timeout=0.1, max_attempts=1)
+    async def awaits(completion: Completion) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            cancelled.append("awaits")
+
+    @opened.on_completion(name="deaf", timeout=0.1, max_attempts=1)
+    async def deaf(completion: Completion) -> None:
+        while not release.is_set():
+            try:
+                await asyncio.sleep(0.02)
+            except asyncio.CancelledError:
+                cancelled.append("deaf")
+
+    @opened.on_completion(name="blocks", timeout=0.1, max_attempts=1)
+    def blocks(completion: Completion) -> None:
+        release.wait(60)
+
+    await ring(opened, key)
+    handled = asyncio.Event()
+
+    @opened.on_completion(name="next")
+    async def following(completion: Completion) -> None:
+        handled.set()
+
+    await ring(opened, key)
+    await asyncio.wait_for(handled.wait(), 5)
+    failing: dict[str, str] = {}
+    while len(failing) < 3:
+        await asyncio.sleep(0.05)
+        failing = {call.handler: call.error for call in await opened.failing_handlers()}
+    release.set()
+    assert failing == dict.fromkeys(["awaits", "deaf", "blocks"], "TimeoutError: it did not end within 0.1 s")
+    assert {"awaits", "deaf"} <= set(cancelled)
+
+
+async def test_handler_whose_threads_never_end_gets_no_more_of_them(
+    opened: Receiver, key: PrivateKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three may hang; its next turns wait until one has ended, and other handlers go on."""
+    release = threading.Event()
+    begun: list[str] = []
+    handled: list[str] = []
+
+    @opened.on_completion(name="hangs", timeout=0.05)
+    def hangs(completion: Completion) -> None:
+        begun.append(completion.event_id)
+        release.wait(60)
+
+    @opened.on_completion(name="well")
+    def well(completion: Completion) -> None:
+        handled.append(completion.event_id)
+
+    for _ in range(3):
+        await ring(opened, key)
+    await until(lambda: "handler hangs: 3 calls never ended" in caplog.text)
+    await ring(opened, key)
+    await until(lambda: len(handled) == 4)
+    await asyncio.sleep(1.5)  # past the pause after which the three would come again
+    assert len(begun) == 3
+    release.set()
+    await until(lambda: len(begun) >= 4)

@@ -13,6 +13,7 @@ from ringing import URL, make_event
 from ringback_protocol import encode_event
 from ringback_receiver import ConfigurationError, StoreError
 from ringback_receiver._matching import PendingRequest, Transition
+from ringback_receiver._schema import VERSION
 from ringback_receiver._sqlite import SqliteStore
 from ringback_receiver._sqlite_thread import SqliteThread
 
@@ -92,12 +93,17 @@ async def test_new_file_has_our_version_and_opens_again(tmp_path: Path) -> None:
     for _ in range(2):
         await store.open()
         await store.close()
-        assert version_of(tmp_path / "ringback.db") == 1
+        assert version_of(tmp_path / "ringback.db") == VERSION
 
 
 @pytest.mark.parametrize(
     ("version", "table", "advice"),
-    [(2, "requests", "upgrade airflow-ringback"), (7, "theirs", "upgrade"), (0, "requests", "move the file away")],
+    [
+        (3, "requests", "upgrade airflow-ringback"),
+        (1, "requests", "move the file away"),
+        (7, "theirs", "upgrade"),
+        (0, "requests", "move the file away"),
+    ],
 )
 async def test_file_of_another_version_is_refused_and_left_alone(
     tmp_path: Path, version: int, table: str, advice: str
@@ -123,7 +129,7 @@ async def test_file_without_our_tables_is_new(tmp_path: Path) -> None:
     await store.open()
     await store.register(wanted(1), handlers=[])
     await store.close()
-    assert version_of(path) == 1
+    assert version_of(path) == VERSION
 
 
 @pytest.mark.parametrize("damage", ["UPDATE events SET body = '{'", "UPDATE requests SET metadata = '{'"])
@@ -224,10 +230,11 @@ async def test_hot_queries_use_their_indexes(tmp_path: Path) -> None:
     await store.open()
     await store.close()
     connection = sqlite3.connect(tmp_path / "ringback.db")
-    names = ("ids", "dag_id", "run_id", "callback_url", "request_id", "event_id", "handlers", "now", "limit")
-    arguments = dict.fromkeys(names, "[]")
+    ids = ("ids", "dag_id", "run_id", "callback_url", "request_id", "event_id", "handlers")
+    arguments = dict.fromkeys((*ids, "now", "limit", "created_at"), "[]")
     by_request = (sql.REQUESTS_BY_ID, sql.REQUEST_BY_RUN, sql.ADOPTABLE_REQUEST)
-    for query in (*by_request, sql.EVENT_SEEN, sql.PARKED_EVENTS, sql.DUE_CALLS):
+    by_time = (sql.DUE_CHECKS, sql.OVERDUE_REQUESTS, sql.FAILING_CALLS, sql.PENDING_REQUESTS)
+    for query in (*by_request, sql.EVENT_SEEN, sql.PARKED_EVENTS, sql.DUE_CALLS, *by_time):
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, arguments)]
         scans = [line for line in plan if line.startswith("SCAN") and "json_each" not in line]
         # A compound query reads its two halves one after the other, and the index of open turns in order.

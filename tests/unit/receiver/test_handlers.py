@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ringback_receiver._handlers import FIRST_BACKOFF, LONGEST_BACKOFF, Handlers, backoff, describe
-from ringback_receiver.errors import ConfigurationError
+from ringback_receiver._handlers import FIRST_BACKOFF, LONGEST_BACKOFF, Handlers, backoff, delay_after, describe
+from ringback_receiver.errors import ConfigurationError, GiveUp
 
 
 async def one(completion: Any) -> None: ...
@@ -83,3 +83,40 @@ def test_error_is_described_within_bounds() -> None:
     """The type and the message, but not a novel."""
     assert describe(ValueError("no")) == "ValueError: no"
     assert len(describe(ValueError("x" * 5_000))) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [({"timeout": 0.0}, "timeout"), ({"timeout": -1.0}, "timeout"), ({"max_attempts": 0}, "max")],
+)
+def test_impossible_option_is_refused(options: dict[str, Any], argument: str) -> None:
+    """The message names it."""
+    with pytest.raises(ConfigurationError, match=argument):
+        Handlers().add(one, dag_id=None, name=None, **options)
+
+
+def test_one_handler_has_one_set_of_options() -> None:
+    """A row in the store does not say for which DAG it was."""
+    handlers = Handlers()
+    handlers.add(one, dag_id="sales", name=None, max_attempts=3)
+    handlers.add(one, dag_id="stock", name=None, max_attempts=3)
+    with pytest.raises(ConfigurationError, match="options"):
+        handlers.add(one, dag_id="staff", name=None)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "most", "delay"),
+    [
+        (ValueError("no"), 1, None, 0.5),
+        (ValueError("no"), 10_000, None, 1_800.0),
+        (ValueError("no"), 2, 3, 1.0),
+        (ValueError("no"), 3, 3, None),
+        (ValueError("no"), 4, 3, None),
+        (GiveUp("no"), 1, None, None),
+    ],
+)
+def test_failed_turn_comes_again_or_is_given_up(
+    error: Exception, attempts: int, most: int | None, delay: float | None
+) -> None:
+    """Without end, or so often, or not at all if the handler says so."""
+    assert delay_after(error, attempts=attempts, max_attempts=most, chance=0.0) == delay

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ringback_protocol import CompletionData, CompletionEvent
-from ringback_receiver._matching import REACHES_HANDLERS, STATUS, PendingRequest, Transition, match
+from ringback_receiver._matching import REACHES_HANDLERS, STATUS, PendingRequest, Transition, as_of, match
 
 URL = "https://portal.example/airflow/completions"
 REQUEST = PendingRequest(request_id="req_1", dag_id="sales", run_id="run_1", callback_url=URL, created_at=0.0)
@@ -72,8 +72,8 @@ def test_ending_of_an_abandoned_request_resolves(state: str) -> None:
     assert match(in_state("abandoned"), ending(state=state), seen=False) is Transition.RESOLVE
 
 
-@pytest.mark.parametrize("state", ["running", "success"])
-def test_event_of_an_expired_request_is_late(state: str) -> None:
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_ending_of_an_expired_request_is_late(state: str) -> None:
     """Nobody waits for it any more."""
     assert match(in_state("expired"), ending(state=state), seen=False) is Transition.LATE
 
@@ -127,5 +127,31 @@ def test_every_transition_has_its_status() -> None:
 
 
 def test_handlers_see_endings_of_requests_only() -> None:
-    """What resolves or revises a request reaches handlers, and nothing else does."""
-    assert {Transition.RESOLVE, Transition.REVISE} == REACHES_HANDLERS
+    """What resolves or revises a request, or comes too late for it, reaches handlers, and nothing else does."""
+    assert {Transition.RESOLVE, Transition.REVISE, Transition.LATE} == REACHES_HANDLERS
+
+
+def test_start_of_an_expired_request_is_progress() -> None:
+    """There is no ending in it that could be late."""
+    assert match(in_state("expired"), ending(state="running"), seen=False) is Transition.PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "then"),
+    [
+        ("pending", 9.999, "pending"),
+        ("pending", 10.0, "expired"),
+        ("abandoned", 10.0, "expired"),
+        ("resolved", 10.0, "resolved"),
+        ("cancelled", 10.0, "cancelled"),
+    ],
+)
+def test_request_expires_at_its_deadline(state: str, now: float, then: str) -> None:
+    """What is over already stays as it is."""
+    request = msgspec.structs.replace(in_state(state), deadline=10.0)
+    assert as_of(request, now).state == then
+
+
+def test_request_without_a_deadline_never_expires() -> None:
+    """It waits for ever."""
+    assert as_of(REQUEST, 1e12) is REQUEST

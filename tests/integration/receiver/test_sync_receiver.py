@@ -1,0 +1,243 @@
+"""The blocking receiver: in scripts, in threads, in forked processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ringing import URL, make_event, signed
+from runs_server import RunsServer
+
+from ringback_protocol import PrivateKey
+from ringback_receiver import (
+    AirflowClient,
+    Completion,
+    CompletionTimeout,
+    ConfigurationError,
+    ReceiverNotOpen,
+    RequestCancelled,
+    RequestExpired,
+    SyncReceiver,
+    SyncRunHandle,
+    UnknownRequest,
+)
+
+
+@pytest.fixture
+def server() -> RunsServer:
+    return RunsServer()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path, key: PrivateKey, server: RunsServer) -> Iterator[SyncReceiver]:
+    """A receiver, not yet open."""
+    with AirflowClient("https://airflow.example", token="t0k3n", transport=server.transport()) as client:
+        receiver = SyncReceiver(URL, str(key.public()), client, f"sqlite:///{tmp_path}/ringback.db", reconcile=(60,))
+        yield receiver
+        receiver.close()
+
+
+def ring(receiver: SyncReceiver, run: SyncRunHandle, key: PrivateKey) -> int:
+    return receiver.handle(*signed(make_event(run.request_id, run.run_id, result={"rows": 3}), key)).status
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_script_waits_for_its_run(receiver: SyncReceiver, key: PrivateKey) -> None:
+    """Trigger, wait in one thread, take the event in another."""
+    with receiver:
+        run = receiver.trigger("sales", conf={"region": "APAC"}, metadata={"order": 7})
+        with ThreadPoolExecutor() as threads:
+            waiting = [threads.submit(run.completion, 10) for _ in range(3)]
+            assert ring(receiver, run, key) == 204
+            completions = [each.result() for each in waiting]
+        assert {completion.event_id for completion in completions} == {completions[0].event_id}
+        assert (completions[0].result, completions[0].metadata) == ({"rows": 3}, {"order": 7})
+        again = receiver.request(run.request_id)
+        assert repr(again) == f"SyncRunHandle(request_id={run.request_id!r}, dag_id='sales', run_id={run.run_id!r})"
+        assert again.completion(timeout=0).succeeded
+
+
+def test_waiting_ends_as_it_does_elsewhere(receiver: SyncReceiver) -> None:
+    """In time, at the deadline, when it is cancelled; and what is unknown is unknown."""
+    with receiver:
+        run = receiver.trigger("sales", deadline=0.2)
+        with pytest.raises(CompletionTimeout):
+            run.completion(timeout=0.01)
+        with pytest.raises(RequestExpired):
+            run.completion(timeout=10)
+        other = receiver.trigger("sales")
+        assert other.cancel()
+        with pytest.raises(RequestCancelled):
+            other.completion()
+        with pytest.raises(UnknownRequest):
+            receiver.request("req_unknown")
+
+
+def test_lost_callback_is_made_good(tmp_path: Path, key: PrivateKey, server: RunsServer) -> None:
+    """The reconciler runs in its thread."""
+    with (
+        AirflowClient("https://airflow.example", token="t0k3n", transport=server.transport()) as client,
+        SyncReceiver(URL, str(key.public()), client, f"sqlite:///{tmp_path}/ringback.db", reconcile=(0.1,)) as receiver,
+    ):
+        run = receiver.trigger("sales")
+        server.end()
+        assert run.completion(timeout=10).reported_by == "reconciler"
+
+
+def test_handlers_run_and_may_use_the_receiver(receiver: SyncReceiver, key: PrivateKey) -> None:
+    """One triggers the next run and waits for it; registered before it is open or after."""
+    chained: list[str] = []
+    handled: list[str] = []
+
+    @receiver.on_completion("sales")
+    def next_step(completion: Completion) -> None:
+        chained.append(receiver.trigger("stock").request_id)
+
+    with receiver:
+
+        @receiver.on_completion
+        def note(completion: Completion) -> None:
+            handled.append(completion.run_id)
+
+        run = receiver.trigger("sales")
+        ring(receiver, run, key)
+        until(lambda: chained and handled)
+        assert receiver.request(chained[0]).dag_id == "stock"
+    assert handled == [run.run_id]
+
+
+def test_async_handler_that_blocks_its_own_loop_is_told(receiver: SyncReceiver, key: PrivateKey) -> None:
+    """An error that says what to do, not a deadlock; it is visible, and can be retried."""
+
+    @receiver.on_completion(name="wrong", max_attempts=1)
+    async def wrong(completion: Completion) -> None:
+        receiver.failing_handlers()
+
+    with receiver:
+        run = receiver.trigger("sales")
+        ring(receiver, run, key)
+        until(receiver.failing_handlers)
+        (failing,) = receiver.failing_handlers()
+        assert "make the handler a plain function" in failing.error
+        assert receiver.retry_handlers(request_id=run.request_id) == 1
+
+
+def test_it_opens_once_and_closes_once(receiver: SyncReceiver) -> None:
+    """However many threads want it; afterwards it can be opened again."""
+    loops = lambda: [thread for thread in threading.enumerate() if thread.name == "ringback-loop"]  # noqa: E731
+    with pytest.raises(ReceiverNotOpen):
+        receiver.trigger("sales")
+    for _ in range(2):
+        with ThreadPoolExecutor() as threads:
+            for opening in [threads.submit(receiver.open) for _ in range(10)]:
+                opening.result()
+        assert len(loops()) == 1
+        receiver.close()
+        receiver.close()
+        assert loops() == []
+
+
+def test_closing_ends_who_waits(receiver: SyncReceiver) -> None:
+    """In whatever thread."""
+    receiver.open()
+    run = receiver.trigger("sales")
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(run.completion)
+        time.sleep(0.1)
+        receiver.close()
+        with pytest.raises(ReceiverNotOpen):
+            waiting.result(timeout=5)
+    with pytest.raises(ReceiverNotOpen):
+        run.completion()
+
+
+@pytest.mark.parametrize("options", [{"reconcile": (0,)}, {"destination": "?"}, {"max_waiting": 0}])
+def test_impossible_argument_is_refused_at_once(key: PrivateKey, options: dict[str, Any]) -> None:
+    """Not only when it is opened."""
+    with (
+        AirflowClient("https://airflow.example", token="t") as client,
+        pytest.raises(ConfigurationError),
+    ):
+        SyncReceiver(URL, str(key.public()), client, **options)
+
+
+def test_two_handlers_of_one_name_are_refused(receiver: SyncReceiver) -> None:
+    """At once, and the first stays."""
+    receiver.on_completion(name="same")(print)
+    with pytest.raises(ConfigurationError, match="same"):
+        receiver.on_completion(name="same")(repr)
+    receiver.open()
+
+
+def test_failing_to_open_leaves_nothing_behind(key: PrivateKey, tmp_path: Path) -> None:
+    """The error is the store's, and no thread stays."""
+    receiver = SyncReceiver(URL, str(key.public()), store=f"sqlite:///{tmp_path}/missing/ringback.db")
+    with pytest.raises(Exception, match="missing"):
+        receiver.open()
+    assert not [thread for thread in threading.enumerate() if thread.name == "ringback-loop"]
+    with pytest.raises(ReceiverNotOpen):
+        receiver.failing_handlers()
+
+
+PROGRAM = """
+import os, sys
+from ringback_receiver import ConfigurationError, ReceiverNotOpen, SyncReceiver
+receiver = SyncReceiver("https://portal.example/x", sys.argv[1], store=sys.argv[2])
+receiver.on_completion(name="h")(print)
+if sys.argv[3] == "open":
+    receiver.open()
+if (child := os.fork()) == 0:
+    try:
+        receiver.failing_handlers()
+    except ReceiverNotOpen:
+        receiver.close()
+    try:
+        receiver.open()
+    except ConfigurationError as error:
+        os._exit(8 if "open it after the fork" in str(error) else 9)
+    os._exit(len(receiver.failing_handlers()) + 7)
+_, status = os.waitpid(child, 0)
+receiver.open()
+print("child", os.waitstatus_to_exitcode(status), "parent", receiver.failing_handlers())
+"""
+
+
+@pytest.mark.parametrize(("state", "child"), [("closed", 7), ("open", 8)])
+def test_forked_process_opens_its_own(tmp_path: Path, key: PrivateKey, state: str, child: int) -> None:
+    """Threads do not survive a fork, nor may SQLite's state; and a script that forgets to close it ends, too."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(key.public()), f"sqlite:///{tmp_path}/ringback.db", state],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == f"child {child} parent []\n"
+
+
+def test_interrupted_wait_stops_waiting(receiver: SyncReceiver) -> None:
+    """Ctrl-C in a script ends the wait, and the receiver closes as usual."""
+    with receiver:
+        run = receiver.trigger("sales")
+        timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), 2))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            run.completion(timeout=30)
+        timer.join()
+        with contextlib.suppress(CompletionTimeout):
+            run.completion(timeout=0)
