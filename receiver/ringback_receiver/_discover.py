@@ -156,7 +156,11 @@ class Discover(KeySource):
         elif keys:
             log.info("keys from %s: %s", self._url, " ".join(map(str, keys)))
         else:
-            log.error("keys from %s: it publishes none, so no event can be believed", self._url)
+            log.error(
+                "keys from %s: it publishes none, so no event can be believed; is the destination in [ringback] "
+                "publish_keys there?",
+                self._url,
+            )
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flight = None
