@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from ringback_protocol import KeyFormatError, SigningKey, parse_signing_keys
 __all__ = ["PresentKeys", "WrongInput", "parse_present_keys", "read_present_keys", "wrong_input_shown"]
 
 _LARGEST = 1_000_000
+_CONNECTION_ID = re.compile(r"[\w.-]{1,200}", re.ASCII)  # what Airflow takes; anything else is not repeated
+_MEMBERS = ("conn_type", "description", "login", "password", "host", "port", "schema", "extra")
+"""What `airflow connections import` takes: of `get`, the rest is in its way, or holds the keys once more."""
 _FORMS = (
     "give the connection's password (whsk_… or whsec_… keys with spaces between them), the connection as JSON, or "
     "what `airflow connections export` writes"
@@ -31,7 +35,7 @@ class PresentKeys:
     """What a destination signs with now.
 
     :param keys: newest first.
-    :param connection: the rest of the Airflow connection, if it was given.
+    :param connection: the Airflow connection, if it was given, with what an import takes of it.
     """
 
     keys: tuple[SigningKey, ...]
@@ -65,7 +69,7 @@ def parse_present_keys(text: str, conn_id: str) -> PresentKeys:
     except (ValueError, RecursionError):
         raise WrongInput(f"this is no JSON; {_FORMS}") from None
     connection = _connection_in(value, conn_id)
-    return replace(_of_password(connection["password"]), connection=connection)
+    return replace(_of_password(connection["password"]), connection=_importable(connection))
 
 
 def _connection_in(value: Any, conn_id: str) -> dict[str, Any]:
@@ -79,7 +83,21 @@ def _connection_in(value: Any, conn_id: str) -> dict[str, Any]:
         raise WrongInput(f"this is no connection with a password; {_FORMS}")
     if value.get("conn_type") != "ringback":
         raise WrongInput("the connection's conn_type is not 'ringback'")
+    if value.get("conn_id", conn_id) != conn_id:
+        found = str(value["conn_id"])
+        shown = found if _CONNECTION_ID.fullmatch(found) else "of another name"
+        raise WrongInput(f"this is connection {shown}, but {conn_id} is meant: say which with --destination")
     return value
+
+
+def _importable(connection: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `airflow connections import` takes; `airflow connections get` calls the extra `extra_dejson`."""
+    kept = {member: connection[member] for member in _MEMBERS if member in connection}
+    if "extra_dejson" in connection:
+        kept.setdefault("extra", connection["extra_dejson"])
+    if isinstance(port := kept.get("port"), str):  # `get` makes it a text
+        kept["port"] = int(port) if port.isdecimal() else None
+    return kept
 
 
 def _of_password(password: str) -> PresentKeys:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,15 @@ __all__ = [
     "sweep_lookback",
     "relay_concurrency",
     "relay_host_concurrency",
+    # the keys that the API server publishes
+    "publish_keys",
 ]
 
 log = logging.getLogger(__name__)
 
 _SECTION = "ringback"
 _SHARE = 0.6
+_DESTINATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOUR = 3_600.0
 _DAY = 24 * _HOUR
 
@@ -143,6 +147,18 @@ def relay_host_concurrency() -> int:
     return _count("relay_host_concurrency", default=20, highest=1_000)
 
 
+def publish_keys() -> tuple[str, ...]:
+    """Return ``[ringback] publish_keys``: whose public keys the API server publishes, ``default`` by default.
+
+    Destinations' names with commas between them; empty, and it publishes nothing.
+    """
+    text = _text("publish_keys", default="default")
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    if not all(_DESTINATION.fullmatch(name) for name in names):
+        raise _wrong("publish_keys", text, "names of destinations with commas between them")
+    return names
+
+
 def _number(option: str, *, default: float, lowest: float = 0.1, highest: float) -> float:
     text = _text(option)
     try:
@@ -169,18 +185,19 @@ def _switch(option: str, *, default: bool) -> bool:
         raise _wrong(option, text, "True or False") from None
 
 
-def _text(option: str, *, error: type[NotifierError] = NotifierError) -> str:
-    """Return an option as it is written, which is empty where it is not set.
+def _text(option: str, *, default: str = "", error: type[NotifierError] = NotifierError) -> str:
+    """Return an option as it is written.
 
+    :param default: where it is not set.
     :param error: what to raise if it cannot be read.
     """
     conf = airflow_conf()
     try:
-        text: str = conf.get(_SECTION, option, fallback=None) or ""
+        text: str | None = conf.get(_SECTION, option, fallback=None)
     except Exception:
         # Not chained: configparser quotes the value, which may hold a password.
         raise error(f"[{_SECTION}] {option} cannot be read; in airflow.cfg write %% for %") from None
-    return text.strip()  # what a command prints (``outbox_url_cmd``) ends with a newline
+    return (default if text is None else text).strip()  # what a command prints (``outbox_url_cmd``) ends with a newline
 
 
 def _wrong(option: str, found: str, right: str) -> NotifierError:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
-from ringback_notifier._key_cache import KEPT, KeyCache, KeysBusy, KeysUnknown
+from ringback_notifier._key_cache import KEPT, KeyCache, KeysUnknown
 from ringback_notifier._public_keys import VALID_FOR, public_keys
 
 __all__ = ["MAX_AGE", "PREFIX", "KeyEndpoint"]
@@ -23,17 +23,20 @@ MAX_AGE = 300
 
 _PATH = re.compile(rf"(?:.*{PREFIX})?/keys/([A-Za-z0-9_-]{{1,64}})")
 _NO_KEYS = (
-    "the API server knows no connection of type ringback for this destination that signs with Ed25519 (a whsk_ key)"
+    "no keys are published for this destination: it must be named in [ringback] publish_keys, and its connection must "
+    "be of type ringback and sign with Ed25519 (a whsk_ key)"
 )
 
 
 class KeyEndpoint:
     """The ASGI application, to be mounted under :data:`PREFIX`.
 
+    :param names: of the destinations whose keys are published, to the letter; any other costs no look-up.
     :param look_up: gives a destination's ``whpk_`` keys, or none; it runs in a thread.
     """
 
-    def __init__(self, look_up: Callable[[str], tuple[str, ...]] = public_keys) -> None:
+    def __init__(self, names: Collection[str], look_up: Callable[[str], tuple[str, ...]] = public_keys) -> None:
+        self._names = frozenset(names)
         self._cache = KeyCache(look_up)
 
     async def __call__(
@@ -48,9 +51,14 @@ class KeyEndpoint:
                 await send({"type": "websocket.close"})
             return
         status, headers, body = await self._answer(scope)
-        headers = {"content-type": "application/json", "x-content-type-options": "nosniff", **headers}
+        if status != 304:  # there, they would speak of the answer that is not sent (RFC 9110, section 8.6)
+            headers = {
+                "content-type": "application/json",
+                "content-length": str(len(body)),
+                "x-content-type-options": "nosniff",
+                **headers,
+            }
         raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        raw.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
 
@@ -63,9 +71,7 @@ class KeyEndpoint:
         if scope.get("query_string"):
             return _error(400, "query", "there is nothing to say in a query")
         try:
-            keys = await self._cache.get(path[1])
-        except KeysBusy:
-            return _error(503, "busy", "too many destinations are asked for just now", **{"retry-after": "1"})
+            keys = await self._cache.get(path[1]) if path[1] in self._names else ()
         except KeysUnknown:
             return _error(503, "unavailable", "connections cannot be read now", **{"retry-after": f"{KEPT:.0f}"})
         if not keys:

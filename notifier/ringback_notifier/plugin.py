@@ -12,18 +12,20 @@ __all__ = ["RingbackPlugin"]
 
 
 class RingbackPlugin(AirflowPlugin):
-    """The public keys' endpoint, and the listener unless ``[ringback] listener`` is off."""
+    """The listener, and the public keys' endpoint; ``[ringback] listener`` and ``publish_keys`` switch them off."""
 
     name = "ringback"
     listeners: list[Any] = []  # noqa: RUF012
-    fastapi_apps: list[Any] = [{"app": KeyEndpoint(), "url_prefix": PREFIX, "name": "Ringback's public keys"}]  # noqa: RUF012
+    fastapi_apps: list[Any] = []  # noqa: RUF012
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
-        """Register the listener; Airflow calls this once, before it asks for listeners."""
-        from ringback_notifier._config import listener_enabled
+        """Register what is switched on; Airflow calls this once, before it asks for either."""
+        from ringback_notifier._config import listener_enabled, publish_keys
 
         if listener_enabled():
             from ringback_notifier import _listener
 
             cls.listeners = [_listener]
+        if names := publish_keys():
+            cls.fastapi_apps = [{"app": KeyEndpoint(names), "url_prefix": PREFIX, "name": "Ringback's public keys"}]

@@ -135,5 +135,13 @@ _CONFIG = {
             "20",
             "Those of them that go to one host at a time.",
         ),
+        "publish_keys": _option(
+            "string",
+            "default",
+            "Names of the destinations whose public keys the API server publishes under /ringback/keys/<name>, with "
+            "commas between them: what receivers discover keys from. Upper and lower case matter. Empty: there is no "
+            "such address. A change needs a restart of the API server.",
+            example="default,portal",
+        ),
     },
 }

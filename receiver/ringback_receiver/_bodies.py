@@ -44,7 +44,7 @@ class Bodies:
             finally:
                 gave_way = scope not in self._under_way
                 self._under_way.pop(scope, None)
-        raise Refused(503, "busy") if gave_way else Refused(408, "too_slow")
+        raise Refused(503, "too_many_bodies") if gave_way else Refused(408, "too_slow")
 
     def _make_room(self) -> None:
         if len(self._under_way) >= self._most:

@@ -38,7 +38,8 @@ class Discover(KeySource):
     :param allow_http: ask over plain http, though anybody on the way could publish keys of his own.  To a loopback
         address that is always allowed.
     :param verify: a CA file or an ``ssl.SSLContext``, if the system's CAs do not do.
-    :param timeout: seconds for one request as a whole; an event by an unknown key waits for it.
+    :param timeout: seconds for one request as a whole; an event by an unknown key waits for it.  At most the
+        receiver's ``max_waiting`` events do: anybody can send some, and each is held meanwhile.
     :param interval: seconds between two requests, at least, however many events by unknown keys come in.
     :raises ConfigurationError: an argument cannot be right.
     :raises AirflowUsageError: the CA cannot be read, or certificates are not to be checked.
@@ -66,6 +67,7 @@ class Discover(KeySource):
         self._trusted = TrustedKeys(interval=interval)
         self._http: httpx.AsyncClient | None = None
         self._url, self._name = "", ""
+        self._waiting, self._most_waiting = 0, 0
         self._said: object = None
         self._flight: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -73,13 +75,14 @@ class Discover(KeySource):
     def __repr__(self) -> str:
         return f"Discover({self._base_url!r})"
 
-    async def open(self, destination: str) -> None:
+    async def open(self, destination: str, *, most_waiting: int) -> None:
         """Begin asking; nobody waits for the answer yet.
 
         :raises ConfigurationError: another receiver has it open.
         """
         if self._http is not None:
             raise ConfigurationError("a Discover serves one receiver: make another")
+        self._most_waiting = most_waiting
         self._name = self._destination or destination
         self._url = keys_url(self._base_url, self._name, allow_http=self._allow_http)
         self._http = http_client(self._verify, self._transport)
@@ -115,14 +118,21 @@ class Discover(KeySource):
         return check(keys)
 
     async def _others(self, than: Sequence[PublicKey]) -> Sequence[PublicKey]:
-        """Return the keys after asking for them, unless they have changed meanwhile, or somebody asked just now."""
+        """Return the keys after asking for them.
+
+        At once, if they have changed meanwhile, somebody asked just now, or too many wait for the answer already.
+        """
         keys = self._trusted.at(self._clock())
         if keys != than:
             return keys
         if self._flight is None and self._trusted.may_ask(self._clock()):
             self._ask()
-        if self._flight is not None:
-            await asyncio.wait([self._flight])
+        if self._flight is not None and self._waiting < self._most_waiting:
+            self._waiting += 1
+            try:
+                await asyncio.wait([self._flight])
+            finally:
+                self._waiting -= 1
         return self._trusted.at(self._clock())
 
     def _ask(self) -> None:
@@ -146,7 +156,11 @@ class Discover(KeySource):
         elif keys:
             log.info("keys from %s: %s", self._url, " ".join(map(str, keys)))
         else:
-            log.error("keys from %s: it publishes none, so no event can be believed", self._url)
+            log.error(
+                "keys from %s: it publishes none, so no event can be believed; is the destination in [ringback] "
+                "publish_keys there?",
+                self._url,
+            )
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flight = None

@@ -18,10 +18,11 @@ class KeySource(ABC):
     """Gives the keys that an event is verified with."""
 
     @abstractmethod
-    async def open(self, destination: str) -> None:
+    async def open(self, destination: str, *, most_waiting: int) -> None:
         """Begin.
 
         :param destination: whose keys are meant, where the source was not told.
+        :param most_waiting: events that may wait for keys at a time.
         """
 
     @abstractmethod
@@ -43,7 +44,7 @@ class FixedKeys(KeySource):
     def __init__(self, keys: Sequence[VerificationKey]) -> None:
         self._keys = keys
 
-    async def open(self, destination: str) -> None:
+    async def open(self, destination: str, *, most_waiting: int) -> None:
         """Have them already."""
 
     async def close(self) -> None:

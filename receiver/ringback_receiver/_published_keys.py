@@ -23,6 +23,8 @@ __all__ = ["ask", "http_client", "keys_url"]
 MAX_ANSWER_BYTES = 32_768
 _DEFAULT_MAX_AGE = 300.0
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=([0-9]{1,9})(?=$|[\s,])")
+_RETRY_AFTER = re.compile(r"[0-9]{1,9}")
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,256}"')  # RFC 9110, section 8.8.3, without obs-text
 _DESTINATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -106,7 +108,7 @@ def _learned(response: httpx.Response, body: bytes, destination: str, *, asked_w
     if status == 404 and _decoded(body, _Refusal) == _Refusal("no_public_keys"):
         return Withdrawn()
     if status != 200:
-        return Failed(f"status {status}")
+        return Failed(f"status {status}", retry_after=_retry_after(response) if status == 503 else None)
     answer = _decoded(body, _Answer)
     if answer is None or answer.destination != destination:
         return Failed("the answer is not what Ringback's plugin says; is this the address of Airflow's API server?")
@@ -115,7 +117,7 @@ def _learned(response: httpx.Response, body: bytes, destination: str, *, asked_w
         keys = tuple((PublicKey(entry.key), entry.valid_for) for entry in answer.keys)
     except KeyFormatError as error:
         return Failed(f"the answer has a key that cannot be right: {error}")
-    return Published(keys=keys, max_age=max_age, etag=response.headers.get("etag"))
+    return Published(keys=keys, max_age=max_age, etag=_etag(response))
 
 
 def _decoded(body: bytes, kind: type[Any]) -> Any:
@@ -128,6 +130,18 @@ def _decoded(body: bytes, kind: type[Any]) -> Any:
 def _max_age(cache_control: str) -> float:
     found = _MAX_AGE.search(cache_control.lower())
     return float(found[1]) if found else _DEFAULT_MAX_AGE
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds, if it is seconds that it says (RFC 9110, section 10.2.3)."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if _RETRY_AFTER.fullmatch(text) else None
+
+
+def _etag(response: httpx.Response) -> str | None:
+    """Return what the next question can repeat; anything else would only break it."""
+    text = response.headers.get("etag", "")
+    return text if _ETAG.fullmatch(text) else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -125,7 +125,7 @@ class Receiver:
         """
         if self._open is not None:
             raise ConfigurationError("the receiver is open already")
-        await self._keys.open(self._destination or "default")
+        await self._keys.open(self._destination or "default", most_waiting=self._max_waiting)
         try:
             await self._store.open()
         except BaseException:

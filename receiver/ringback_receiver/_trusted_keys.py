@@ -44,9 +44,11 @@ class Failed:
     """Nobody knows.
 
     :param why: without anything secret.
+    :param retry_after: seconds that Airflow asks to be left alone.
     """
 
     why: str
+    retry_after: float | None = None
 
 
 Learned: TypeAlias = "Published | Unchanged | Withdrawn | Failed"
@@ -62,7 +64,7 @@ class TrustedKeys:
         self._interval = interval
         self._published: Published | None = None
         self._until: tuple[tuple[PublicKey, float], ...] = ()
-        self._asked_at = float("-inf")
+        self._may_ask_at = float("-inf")
         self._failures = 0
         self.ask_again_at = float("-inf")
 
@@ -76,15 +78,19 @@ class TrustedKeys:
         return tuple(key for key, until in self._until if now < until)
 
     def may_ask(self, now: float) -> bool:
-        """Tell whether it is long enough ago that somebody asked."""
-        return now - self._asked_at >= self._interval
+        """Tell whether it is long enough ago that somebody asked, and as long as Airflow wished."""
+        return now >= self._may_ask_at
 
     def asked(self, now: float) -> None:
         """Note that somebody asks."""
-        self._asked_at = now
+        self._may_ask_at = now + self._interval
 
     def learn(self, learned: Learned, now: float) -> None:
         """Take what came of asking; a failure takes no key away, and an answer without a key takes them all."""
+        if isinstance(learned, Failed) and learned.retry_after is not None:
+            self.ask_again_at = now + max(self._interval, min(learned.retry_after, _LONGEST_WAIT))
+            self._may_ask_at = self.ask_again_at
+            return
         if isinstance(learned, Failed):
             self.ask_again_at = now + max(self._interval, min(self._interval * 2.0**self._failures, _LONGEST_WAIT))
             self._failures = min(self._failures + 1, 32)

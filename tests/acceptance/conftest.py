@@ -23,6 +23,8 @@ from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient, Receiver
 
 ROOT = Path(__file__).parents[2]
+PUBLISHED = ("default", "pair", "secret", "rotated")
+"""Destinations whose keys the API server publishes."""
 DAGS = ROOT / "tests" / "acceptance" / "dags"
 VANISHING = tuple(f"{kind}_vanishing_{why}" for kind in ("ending", "bare") for why in ("back", "marked", "lost"))
 """DAG files, copies of ``vanishing.py``, that tests take away."""
@@ -95,7 +97,11 @@ def airflow(
     # The relay's DAG would report every run: the tests that want a relay start one.
     copy_dags(dags, *(file for file in (ROOT / "example_dags").glob("*.py") if file.stem != "ringback_relay"))
     copy_dags(dags, *DAGS.glob("*.py"))
-    settings = {**destination(key, receiver_port), "AIRFLOW__RINGBACK__LISTENER": "False"}
+    settings = {
+        **destination(key, receiver_port),
+        "AIRFLOW__RINGBACK__LISTENER": "False",
+        "AIRFLOW__RINGBACK__PUBLISH_KEYS": ",".join(PUBLISHED),
+    }
     home, database = tmp_path_factory.mktemp("airflow"), postgres.create("airflow")
     no_outbox = {"dag-processor": {"AIRFLOW__RINGBACK__OUTBOX_URL": "sqlite:////dev/null/outbox.db"}}
     with LocalAirflow(home, dags, settings, database=database, component_settings=no_outbox) as running:

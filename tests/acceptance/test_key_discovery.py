@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,22 +23,20 @@ from ringback_receiver import AsyncAirflowClient, Discover, Receiver
 
 SECRET = Secret.generate()
 
-Add = Callable[[str], str]
+Add = Callable[[str, str], None]
 
 
 @pytest.fixture
 def add_connection(airflow: LocalAirflow) -> Iterator[Add]:
-    """Put a connection with a password into Airflow's database; returns the destination's name."""
+    """Put a destination's connection with a password into Airflow's database."""
     with airflow.api() as api, ExitStack() as stack:
 
-        def add(password: str) -> str:
-            name = f"db_{uuid.uuid4().hex[:8]}"
+        def add(name: str, password: str) -> None:
             conn_id = f"ringback_{name}"
             extra = json.dumps({"allow": ["https://portal.example/"], "headers": {"authorization": "Bearer hush"}})
             connection = {"connection_id": conn_id, "conn_type": "ringback", "password": password, "extra": extra}
             assert api.post("/api/v2/connections", json=connection).status_code == 201
             stack.callback(api.delete, f"/api/v2/connections/{conn_id}")
-            return name
 
         yield add
 
@@ -68,12 +65,14 @@ def test_a_connection_in_the_environment_is_served(airflow: LocalAirflow, key: P
     assert answer.headers["cache-control"] == "public, max-age=300"
     again = httpx.get(str(answer.url), headers={"if-none-match": answer.headers["etag"]}, timeout=60, trust_env=False)
     assert (again.status_code, again.content) == (304, b"")
+    assert not {"content-type", "content-length"} & again.headers.keys()
 
 
 def test_a_connection_in_the_database_is_served(airflow: LocalAirflow, add_connection: Add) -> None:
     """Encrypted there, read here, and only its public halves are shown."""
     new, old = PrivateKey.generate(), PrivateKey.generate()
-    answer = published(airflow, add_connection(f"{new.reveal()} {SECRET.reveal()} {old.reveal()}"))
+    add_connection("pair", f"{new.reveal()} {SECRET.reveal()} {old.reveal()}")
+    answer = published(airflow, "pair")
     assert keys_in(answer) == [str(new.public()), str(old.public())]
     shown = f"{answer.headers} {answer.text}"
     assert not [word for word in ("whsk_", "whsec_", "hush", new.reveal()[5:45], SECRET.reveal()[6:]) if word in shown]
@@ -81,7 +80,8 @@ def test_a_connection_in_the_database_is_served(airflow: LocalAirflow, add_conne
 
 def test_a_shared_secret_is_never_shown(airflow: LocalAirflow, add_connection: Add) -> None:
     """Its destination answers like one that does not exist, and neither in the answer nor in the log is a trace."""
-    there, nowhere = published(airflow, add_connection(SECRET.reveal())), published(airflow, "nowhere")
+    add_connection("secret", SECRET.reveal())
+    there, nowhere = published(airflow, "secret"), published(airflow, "nowhere")
     assert there.status_code == nowhere.status_code == 404
     assert there.json() == nowhere.json()
     assert there.headers.keys() == nowhere.headers.keys()
@@ -117,11 +117,11 @@ def test_a_connection_in_a_secrets_back_end_is_found(airflow: LocalAirflow, tmp_
 def test_the_printed_rotation_is_what_airflow_takes(airflow: LocalAirflow, add_connection: Add, tmp_path: Path) -> None:
     """From an export of Airflow's connections to an import of the rotated one, and its keys are published."""
     old = PrivateKey.generate()
-    name = add_connection(old.reveal())
-    before = published(airflow, name)
+    add_connection("rotated", old.reveal())
+    before = published(airflow, "rotated")
     exported = tmp_path / "exported.json"
     airflow.run("connections", "export", str(exported), "--file-format", "json")
-    rotate = [sys.executable, "-m", "ringback_cli", "keys", "rotate", "--destination", name]
+    rotate = [sys.executable, "-m", "ringback_cli", "keys", "rotate", "--destination", "rotated"]
     with exported.open() as given:
         printed = subprocess.run(rotate, stdin=given, capture_output=True, text=True, check=True).stdout
     (line,) = [line for line in printed.splitlines() if line.startswith("  {")]
@@ -129,14 +129,14 @@ def test_the_printed_rotation_is_what_airflow_takes(airflow: LocalAirflow, add_c
     imported.write_text(line)
     airflow.run("connections", "import", "--overwrite", str(imported))
     deadline = time.monotonic() + 60  # the API server keeps an answer for ten seconds
-    while (after := published(airflow, name)).text == before.text:
+    while (after := published(airflow, "rotated")).text == before.text:
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert keys_in(before) == [str(old.public())]
     assert keys_in(after) == [entry.strip() for entry in printed.splitlines() if entry.startswith("  whpk_")]
     assert len(keys_in(after)) == 2
     with airflow.api() as api:
-        kept = api.get(f"/api/v2/connections/ringback_{name}").json()
+        kept = api.get("/api/v2/connections/ringback_rotated").json()
     assert "https://portal.example/" in kept["extra"]
 
 

@@ -48,6 +48,8 @@ class Airflow:
     requests: int = 0
     script: Callable[[Any], Awaitable[None]] | None = None
     names: list[str] = field(default_factory=list)
+    heard: list[bytes] = field(default_factory=list)
+    """What came as ``If-None-Match``."""
     elsewhere: str = ""
 
     @property
@@ -72,11 +74,13 @@ class Airflow:
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
-        endpoint = Starlette(routes=[Mount(_key_endpoint.PREFIX, KeyEndpoint(self.look_up))])
+        published = KeyEndpoint(["default", "portal", "other"], self.look_up)
+        endpoint = Starlette(routes=[Mount(_key_endpoint.PREFIX, published)])
 
         async def counted(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 self.requests += 1
+                self.heard.append(dict(scope["headers"]).get(b"if-none-match", b""))
                 if self.script is not None:
                     await self.script(self._placing(send))
                     return
@@ -197,6 +201,52 @@ async def test_strangers_cannot_make_the_receiver_ask_often(airflow: Airflow, op
     assert 1 <= airflow.requests - before <= (time.monotonic() - started) / 0.5 + 1
 
 
+@asynccontextmanager
+async def silence(airflow: Airflow) -> AsyncIterator[None]:
+    """Have Airflow say nothing for a while."""
+    over = asyncio.Event()
+
+    async def silent(send: Any) -> None:
+        await over.wait()
+
+    airflow.script = silent
+    try:
+        yield
+    finally:
+        airflow.script = None
+        over.set()
+
+
+async def test_strangers_cannot_have_more_held_than_may_wait(airflow: Airflow, open_receiver: Opener) -> None:
+    """While Airflow is silent, so many wait for its answer; the others are judged by the keys that are known."""
+    receiver = await open_receiver(Discover(airflow.url, interval=0.05, timeout=30), max_waiting=5)
+    await ring(receiver, OLD)
+    async with silence(airflow):
+        await asyncio.sleep(0.1)
+        flood = [asyncio.create_task(ring(receiver, NEW, run_id=f"run_{number}")) for number in range(100)]
+        done, held = await asyncio.wait(flood, timeout=0.5)
+        assert {task.result().outcome for task in done} == {"bad_signature"}
+        assert len(held) == 5
+        assert (await ring(receiver, OLD, run_id="run_known")).status == KNOWN
+        for task in list(held)[:2]:  # who hangs up leaves his place
+            task.cancel()
+        more = [asyncio.create_task(ring(receiver, NEW, run_id=f"run_more_{number}")) for number in range(10)]
+        done, still = await asyncio.wait(more, timeout=0.5)
+        assert (len(done), len(still)) == (8, 2)
+    await asyncio.gather(*held, *still, return_exceptions=True)
+
+
+async def test_without_keys_too_many_are_told_to_come_again(airflow: Airflow, open_receiver: Opener) -> None:
+    """They may be right: nobody can tell yet."""
+    async with silence(airflow):
+        receiver = await open_receiver(Discover(airflow.url, timeout=30), max_waiting=3)
+        flood = [asyncio.create_task(ring(receiver, OLD, run_id=f"run_{number}")) for number in range(20)]
+        done, held = await asyncio.wait(flood, timeout=0.5)
+        assert {(task.result().status, task.result().outcome) for task in done} == {(503, "keys_unavailable")}
+        assert len(held) == 3
+    await asyncio.gather(*held)
+
+
 async def test_a_withdrawn_key_is_forgotten_without_any_event(airflow: Airflow, open_receiver: Opener) -> None:
     """The keys are asked for again when they are old, so a stolen key that was removed opens nothing."""
     airflow.keys = [NEW, OLD]
@@ -226,6 +276,62 @@ async def test_keys_that_did_not_change_are_not_sent_again(airflow: Airflow, ope
 
     await eventually(asked_often)
     assert (await ring(receiver, OLD)).status == KNOWN
+
+
+ETAGS = {
+    '"1"': True,
+    'W/"1"': True,
+    '""': True,
+    '"\xe9"': False,
+    '"a b"': False,
+    "1": False,
+    '"': False,
+    '"a", "b"': False,
+}
+
+
+@pytest.mark.parametrize("etag", ETAGS)
+async def test_only_a_proper_entity_tag_is_repeated(airflow: Airflow, open_receiver: Opener, etag: str) -> None:
+    """Anything else is left out, and the next question is asked all the same."""
+    asked: list[bytes] = []
+    body = json.dumps({"destination": "default", "keys": [{"key": str(OLD.public()), "valid_for": 60}]}).encode()
+    headers = [(b"cache-control", b"max-age=0"), (b"etag", etag.encode("latin-1"))]
+    airflow.script = answering(200, body, *headers)
+    airflow.heard = asked
+    receiver = await open_receiver(Discover(airflow.url, interval=0.05))
+
+    async def asked_often() -> bool:
+        return len(asked) > 3
+
+    await eventually(asked_often, within=5)
+    assert asked[0] == b""
+    assert set(asked[1:]) == {etag.encode("latin-1") if ETAGS[etag] else b""}
+    assert (await ring(receiver, OLD)).status == KNOWN
+
+
+async def test_airflow_is_asked_again_when_it_says(airflow: Airflow, open_receiver: Opener) -> None:
+    """Not ever more rarely, as after other failures: a receiver that starts during an outage has no time for that."""
+    airflow.script = answering(503, b'{"error": "unavailable"}', (b"retry-after", b"0"))
+    await open_receiver(Discover(airflow.url, interval=0.05))
+
+    async def asked_often() -> bool:
+        return airflow.requests > 10
+
+    await eventually(asked_often, within=5.0)
+
+
+@pytest.mark.parametrize(("says", "is_obeyed"), [(b"3600", True), (b"Fri, 31 Dec 2099 23:59:59 GMT", False)])
+async def test_airflow_is_left_alone_when_it_says(
+    airflow: Airflow, open_receiver: Opener, says: bytes, is_obeyed: bool
+) -> None:
+    """Whatever events by unknown keys come in; a date says nothing to whoever has another clock."""
+    airflow.script = answering(503, b'{"error": "unavailable"}', (b"retry-after", says))
+    receiver = await open_receiver(Discover(airflow.url, interval=0.05))
+    started = time.monotonic()
+    while time.monotonic() - started < 0.5:
+        assert (await ring(receiver, OLD)).outcome == "keys_unavailable"
+        await asyncio.sleep(0.01)
+    assert (airflow.requests == 1) is is_obeyed
 
 
 # --- trouble --------------------------------------------------------------------------------------

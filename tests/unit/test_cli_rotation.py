@@ -11,7 +11,9 @@ import sys
 import termios
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import Result
@@ -55,8 +57,27 @@ FORMS = {
     "lines": PASSWORD.replace(" ", "\n") + "\n",
     "connection": json.dumps(CONNECTION),
     "export": json.dumps({"other": {"conn_type": "http"}, "ringback_default": {**CONNECTION, "extra": "{}"}}),
-    "get": json.dumps([{"id": "1", "conn_id": "ringback_default", **CONNECTION}]),
+    "get": json.dumps(
+        [
+            {
+                "id": "1",
+                "conn_id": "ringback_default",
+                "conn_type": "ringback",
+                "description": "the portal",
+                "host": None,
+                "schema": None,
+                "login": None,
+                "password": PASSWORD,
+                "port": "8080",
+                "is_encrypted": "True",
+                "is_extra_encrypted": "True",
+                "extra_dejson": CONNECTION["extra"],
+                "get_uri": f"ringback://:{quote(PASSWORD)}@:8080",
+            }
+        ]
+    ),
 }
+"""As Airflow 3.3.2 prints and writes them."""
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -109,6 +130,70 @@ def test_the_rest_of_the_connection_stays_as_it_was() -> None:
     )
     assert len(destination.keys) == 3
     assert rotated(given=PASSWORD)["connection"] is None
+
+
+def imported(folder: Path, printed: str) -> Any:
+    """Return the one connection of a file, as `airflow connections import` reads it."""
+    from airflow.secrets.local_filesystem import load_connections_dict
+
+    file = folder / "connections.json"
+    file.write_text(printed, encoding="utf-8")
+    ((conn_id, connection),) = load_connections_dict(str(file)).items()
+    assert conn_id == connection.conn_id
+    return connection
+
+
+@pytest.mark.parametrize("arguments", [[], ["--finish"]])
+@pytest.mark.parametrize("form", ["connection", "export", "get"])
+def test_what_is_printed_is_what_airflow_imports(tmp_path: Path, form: str, arguments: Sequence[str]) -> None:
+    """From whatever Airflow gives a connection away in; nowhere else in it are the old keys."""
+    printed = keys("rotate", *arguments, given=FORMS[form]).stdout
+    (line,) = [line for line in printed.splitlines() if line.startswith("  {")]
+    connection = imported(tmp_path, line)
+    assert (connection.conn_id, connection.conn_type) == ("ringback_default", "ringback")
+    assert connection.extra_dejson == (CONNECTION["extra"] if form != "export" else {})
+    assert line.count(OLDER.reveal()) == (0 if arguments else 1)
+    assert quote(OLDER.reveal()) not in line.replace(OLDER.reveal(), "")
+    if form == "get":
+        assert (connection.description, connection.port) == ("the portal", 8080)
+    answer = rotated(*arguments, given=FORMS[form])
+    again = imported(tmp_path, json.dumps({answer["conn_id"]: answer["connection"]}))
+    assert (again.password, again.extra) == (answer["password"], connection.extra)
+
+
+def test_what_airflow_shows_of_a_connection_can_be_rotated(tmp_path: Path) -> None:
+    """The command itself is asked, not what it printed once."""
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "AIRFLOW_CONN_RINGBACK_PORTAL": json.dumps(CONNECTION),
+    }
+    shown = subprocess.run(
+        [sys.executable, "-m", "airflow", "connections", "get", "ringback_portal", "-o", "json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+    answer = rotated("--destination", "portal", given=shown[shown.index("[") :])
+    connection = imported(tmp_path, json.dumps({answer["conn_id"]: answer["connection"]}))
+    assert connection.password.endswith(f" {PASSWORD}")
+    assert connection.extra_dejson == CONNECTION["extra"]
+
+
+@pytest.mark.parametrize("command", ["rotate", "public"])
+@pytest.mark.parametrize(
+    ("found", "shown"), [("ringback_portal", "ringback_portal"), ("\x1b[2Jhush", "of another name"), (7, "7")]
+)
+def test_another_destinations_connection_is_refused(command: str, found: object, shown: str) -> None:
+    """Its keys would be given to the wrong tenant; the message says which is which, and how to mean the other."""
+    done = keys(command, given=json.dumps([{"conn_id": found, **CONNECTION}]))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"this is connection {shown}, but ringback_default is meant: say which with --destination" in done.stderr
+    assert "hush" not in done.stderr
+    done = keys(command, "--destination", "portal", given=json.dumps([{"conn_id": "ringback_portal", **CONNECTION}]))
+    assert done.exit_code == 0
 
 
 def test_the_end_of_a_rotation_keeps_the_newest_key() -> None:

@@ -31,7 +31,7 @@ def anyio_backend() -> str:
 async def port(authority: Any) -> AsyncIterator[int]:
     """An API server with a certificate for ``localhost``."""
     certificate, key = authority.issue("airflow", alternative=[x509.DNSName("localhost")])
-    endpoint = KeyEndpoint(lambda name: (str(KEY),))
+    endpoint = KeyEndpoint(["default"], lambda name: (str(KEY),))
     config = uvicorn.Config(endpoint, log_level="critical", lifespan="off", ssl_certfile=certificate, ssl_keyfile=key)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -52,7 +52,7 @@ def any_key(keys: Sequence[VerificationKey]) -> Sequence[VerificationKey]:
 
 
 async def trusted(discover: Discover) -> Sequence[VerificationKey]:
-    await discover.open("default")
+    await discover.open("default", most_waiting=10)
     try:
         return await discover.verify(any_key)
     finally:

@@ -8,12 +8,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ringing import URL, make_event, said, signed
 
 from ringback_protocol import PrivateKey
 from ringback_receiver import Answer, Receiver
+from ringback_receiver._bodies import Bodies
+from ringback_receiver._preconditions import Refused
 
 pytestmark = pytest.mark.anyio
 
@@ -125,3 +128,35 @@ async def test_closing_answers_those_who_wait(receiver: Receiver, path: Path, ke
         await asyncio.sleep(0.1)
     await closing
     assert {outcome(answer) for answer in await asyncio.gather(*waiting)} == {(202, "parked", None)}
+
+
+async def test_slow_bodies_do_not_silence_a_stalled_store(
+    receiver: Receiver, path: Path, key: PrivateKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What gives way to the newest body is another matter, and a stranger's to cause."""
+    bodies = Bodies(most=1, seconds=60)
+
+    async def never() -> dict[str, Any]:
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+    async def dawdle() -> None:
+        try:
+            await bodies.read(never)
+        except Refused as refused:
+            receiver.refuse(refused.status, refused.reason)
+
+    async with receiver:
+        dawdlers = [asyncio.create_task(dawdle()) for _ in range(3)]
+        await asyncio.wait(dawdlers, timeout=0.1)
+        with locked(path):
+            waiting = [asyncio.create_task(receiver.handle(*delivery(n, key))) for n in range(PLACES)]
+            await asyncio.sleep(0.1)
+            await receiver.handle(*delivery(9, key))
+        await asyncio.gather(*waiting)
+        for dawdler in dawdlers:
+            dawdler.cancel()
+        await asyncio.gather(*dawdlers, return_exceptions=True)
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [line.endswith("events wait for the store already") for line in errors] == [True]
+    assert "request refused: too_many_bodies" in caplog.text

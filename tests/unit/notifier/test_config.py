@@ -90,6 +90,25 @@ def test_the_listener_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, text:
     assert _config.listener_enabled() is on
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [(None, ("default",)), ("portal", ("portal",)), (" portal ,Other_1-2\n", ("portal", "Other_1-2")), ("", ())],
+)
+def test_published_keys_are_named(monkeypatch: pytest.MonkeyPatch, text: str | None, names: tuple[str, ...]) -> None:
+    """In their own spelling; to name none is not the same as to say nothing."""
+    if text is not None:
+        monkeypatch.setenv("AIRFLOW__RINGBACK__PUBLISH_KEYS", text)
+    assert _config.publish_keys() == names
+
+
+@pytest.mark.parametrize("text", ["portal other", "portal,", ",", "p\u00f6rtal", "../x", "a" * 65])
+def test_names_that_no_destination_has_are_an_error(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Nobody could ask for them."""
+    monkeypatch.setenv("AIRFLOW__RINGBACK__PUBLISH_KEYS", text)
+    with pytest.raises(NotifierError, match=r"\[ringback\] publish_keys is .* with commas"):
+        _config.publish_keys()
+
+
 def test_the_outbox_is_a_file_in_airflows_home_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An absolute path, wherever the process was started."""
     monkeypatch.setenv("AIRFLOW__RINGBACK__OUTBOX_URL", "")

@@ -32,7 +32,8 @@ def ask(endpoint: Any, path: str = "/ringback/keys/portal", method: str = "GET",
 
 @pytest.fixture
 def endpoint() -> KeyEndpoint:
-    return KeyEndpoint(lambda name: (PUBLIC, str(OLDER.public())) if name == "portal" else ())
+    keys = {"portal": (PUBLIC, str(OLDER.public())), "hidden": (PUBLIC,)}
+    return KeyEndpoint(["portal", "empty"], lambda name: keys.get(name, ()))
 
 
 @pytest.fixture
@@ -60,10 +61,11 @@ def test_the_keys_of_a_destination_are_published(endpoint: KeyEndpoint) -> None:
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}'])
 def test_an_answer_that_is_known_is_not_sent_again(endpoint: KeyEndpoint, form: str) -> None:
-    """Its entity tag is enough."""
+    """Its entity tag is enough; of the body that is not sent, nothing is said (RFC 9110, section 8.6)."""
     etag = ask(endpoint).headers["etag"]
     answer = ask(endpoint, headers={"if-none-match": form.format(etag)})
-    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert dict(answer.headers) == {"etag": etag, "cache-control": f"public, max-age={MAX_AGE}"}
     assert ask(endpoint, headers={"if-none-match": '"other"'}).status_code == 200
 
 
@@ -71,6 +73,9 @@ def test_an_answer_that_is_known_is_not_sent_again(endpoint: KeyEndpoint, form: 
     ("request_", "status", "error"),
     [
         ({"path": "/ringback/keys/nobody"}, 404, "no_public_keys"),
+        ({"path": "/ringback/keys/empty"}, 404, "no_public_keys"),
+        ({"path": "/ringback/keys/hidden"}, 404, "no_public_keys"),
+        ({"path": "/ringback/keys/Portal"}, 404, "no_public_keys"),
         ({"path": "/ringback/keys/"}, 404, "not_found"),
         ({"path": "/ringback/keys/a/b"}, 404, "not_found"),
         ({"path": "/ringback/keys/" + "a" * 65}, 404, "not_found"),
@@ -95,28 +100,43 @@ def test_anything_else_is_refused(endpoint: KeyEndpoint, request_: Any, status: 
 
 def test_a_prefix_of_airflows_own_is_no_matter() -> None:
     """Behind a proxy, Airflow may live below a path, which the application gets to see or not."""
-    endpoint = KeyEndpoint(lambda name: (PUBLIC,))
+    endpoint = KeyEndpoint(["portal"], lambda name: (PUBLIC,))
     paths = ("/keys/portal", "/ringback/keys/portal", "/airflow/prod/ringback/keys/portal")
     assert [ask(endpoint, path).status_code for path in paths] == [200, 200, 200]
 
 
-def test_whoever_asks_for_too_much_or_at_a_bad_time_comes_again() -> None:
+def test_whoever_asks_at_a_bad_time_comes_again() -> None:
     """503 with Retry-After, never 404: a receiver must not take an outage for a withdrawal."""
 
     def broken(name: str) -> tuple[str, ...]:
         raise RuntimeError("the database is away")
 
-    answer = ask(KeyEndpoint(broken))
+    answer = ask(KeyEndpoint(["portal"], broken))
     assert (answer.status_code, answer.json()["error"], answer.headers["retry-after"]) == (503, "unavailable", "10")
-    endpoint = KeyEndpoint(lambda name: ())
 
-    async def flood() -> list[httpx.Response]:
+
+def test_made_up_names_cost_nothing_and_hide_no_real_one() -> None:
+    """From the first request on, however many a stranger makes up, spellings of the real one among them."""
+    asked: list[str] = []
+
+    def look_up(name: str) -> tuple[str, ...]:
+        asked.append(name)
+        return (PUBLIC,)  # as the environment would, which has no case
+
+    endpoint = KeyEndpoint(["sales_portal"], look_up)
+    spellings = {"sales_portal"[:at] + "sales_portal"[at:].upper() for at in range(12)}
+    made_up = [*spellings, *(f"x{number}" for number in range(2_000))]
+
+    async def flood() -> list[int]:
         transport = httpx.ASGITransport(endpoint)
         async with httpx.AsyncClient(transport=transport, base_url="http://airflow.example") as client:
-            return [await client.get(f"/ringback/keys/x{number}") for number in range(40)]
+            answers = [await client.get(f"/ringback/keys/{name}") for name in made_up]
+            real = await client.get("/ringback/keys/sales_portal")
+            return [answer.status_code for answer in (*answers, real)]
 
-    last = asyncio.run(flood())[-1]
-    assert (last.status_code, last.json()["error"], last.headers["retry-after"]) == (503, "busy", "1")
+    *strangers, real = asyncio.run(flood())
+    assert set(strangers) == {404}
+    assert (real, asked) == (200, ["sales_portal"])
 
 
 def test_a_websocket_is_closed(endpoint: KeyEndpoint) -> None:
@@ -144,7 +164,7 @@ def test_only_public_halves_leave(connections: Any, caplog: pytest.LogCaptureFix
         extra={"allow": ["https://portal.example/"], "headers": {"authorization": "Bearer hush"}},
     )
     with caplog.at_level(logging.DEBUG):
-        answer = ask(KeyEndpoint())
+        answer = ask(KeyEndpoint(["portal"]))
     assert [entry["key"] for entry in answer.json()["keys"]] == [PUBLIC, str(OLDER.public())]
     shown = f"{answer.headers} {answer.text} {caplog.text}"
     for secret in ("whsk_", "whsec_", "hush", "portal.example/", *_parts(PRIVATE.reveal()), *_parts(SECRET.reveal())):
@@ -152,15 +172,17 @@ def test_only_public_halves_leave(connections: Any, caplog: pytest.LogCaptureFix
 
 
 def test_who_has_nothing_to_show_cannot_be_told_apart(connections: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shared secrets only, malformed keys, no keys, another type: one and the same answer."""
+    """Shared secrets only, malformed keys, no keys, another type, not published: one and the same answer."""
     connections("secret", password=SECRET.reveal())
     connections("malformed", password=f"{PRIVATE.reveal()} nonsense")
     connections("empty", password="")
     connections("other", conn_type="http", password=PRIVATE.reveal())
-    answers = [ask(KeyEndpoint(), f"/ringback/keys/{name}") for name in ("secret", "malformed", "empty", "other")]
+    connections("hidden", password=PRIVATE.reveal())
+    names = ("secret", "malformed", "empty", "other")
+    answers = [ask(KeyEndpoint(names), f"/ringback/keys/{name}") for name in (*names, "hidden")]
     assert len({(answer.status_code, answer.text, str(answer.headers)) for answer in answers}) == 1
     assert answers[0].status_code == 404
-    assert "no connection of type ringback" in answers[0].json()["detail"]
+    assert "[ringback] publish_keys" in answers[0].json()["detail"]
 
 
 def test_a_database_that_fails_is_no_missing_connection(monkeypatch: pytest.MonkeyPatch) -> None:

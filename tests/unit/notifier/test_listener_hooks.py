@@ -166,8 +166,27 @@ def test_the_plugin_registers_the_listener_unless_it_is_off(
 ) -> None:
     """Airflow's plugin manager calls on_load before it asks for listeners."""
     monkeypatch.setattr(RingbackPlugin, "listeners", [])
+    monkeypatch.setattr(RingbackPlugin, "fastapi_apps", [])
     if option is not None:
         monkeypatch.setenv("AIRFLOW__RINGBACK__LISTENER", option)
     RingbackPlugin.validate()
     RingbackPlugin().on_load()
     assert RingbackPlugin.listeners == listeners
+
+
+@pytest.mark.parametrize(
+    ("option", "published"), [(None, ["default"]), ("portal, default", ["portal", "default"]), ("", []), (" ", [])]
+)
+def test_the_plugin_publishes_the_keys_that_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, option: str | None, published: list[str]
+) -> None:
+    """Those of the default destination, if nothing is said; told to publish none, it is not there at all."""
+    monkeypatch.setattr(RingbackPlugin, "listeners", [])
+    monkeypatch.setattr(RingbackPlugin, "fastapi_apps", [])
+    monkeypatch.setenv("AIRFLOW__RINGBACK__LISTENER", "False")
+    if option is not None:
+        monkeypatch.setenv("AIRFLOW__RINGBACK__PUBLISH_KEYS", option)
+    RingbackPlugin().on_load()
+    assert [app["url_prefix"] for app in RingbackPlugin.fastapi_apps] == (["/ringback"] if published else [])
+    for app in RingbackPlugin.fastapi_apps:
+        assert app["app"]._names == set(published)

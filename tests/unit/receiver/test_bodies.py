@@ -74,7 +74,7 @@ async def test_longest_on_its_way_gives_way_to_the_newest() -> None:
     assert await bodies.read(sender(b"{}")) == b"{}"
     await asyncio.sleep(0.01)
     assert [dawdler.done() for dawdler in dawdlers] == [True, False, False]
-    assert dawdlers[0].result() == (503, "busy")
+    assert dawdlers[0].result() == (503, "too_many_bodies")
     assert await bodies.read(sender(b"{}")) == b"{}"
     await asyncio.sleep(0.01)
     assert [dawdler.done() for dawdler in dawdlers] == [True, False, False], "the place of the first was free"

@@ -89,3 +89,16 @@ def test_failures_are_further_and_further_apart(trusted: TrustedKeys, after: Lea
     assert trusted.ask_again_at == 300.0
     trusted.learn(Failed("down"), 0.0)
     assert trusted.ask_again_at == 10.0
+
+
+@pytest.mark.parametrize(("says", "wait"), [(0.0, 10.0), (10.0, 10.0), (60.0, 60.0), (1e9, 300.0)])
+def test_whoever_says_when_to_come_again_is_obeyed_in_bounds(trusted: TrustedKeys, says: float, wait: float) -> None:
+    """Every time, and however often, from the interval to five minutes; nor does an unknown key ask sooner."""
+    for _ in range(10):
+        trusted.asked(1_000.0)
+        trusted.learn(Failed("status 503", retry_after=says), 1_000.0)
+        assert trusted.ask_again_at == 1_000.0 + wait
+        assert not trusted.may_ask(1_000.0 + wait - 0.1)
+        assert trusted.may_ask(1_000.0 + wait)
+    trusted.learn(Failed("down"), 2_000.0)
+    assert trusted.ask_again_at == 2_010.0, "it was no failure that counts"

@@ -248,7 +248,7 @@ async def test_with_discovery_only_airflow_is_touched(line: Line, monkeypatch: p
     """A receiver that discovers the keys follows a rotation without a restart, and refuses nothing meanwhile."""
     monkeypatch.setattr(_key_cache, "KEPT", 0.02)
     published: list[frozenset[str]] = [OLD]
-    endpoint = KeyEndpoint(lambda name: tuple(str(key.public()) for key in held(published[-1])))
+    endpoint = KeyEndpoint(["default"], lambda name: tuple(str(key.public()) for key in held(published[-1])))
     app = Starlette(routes=[Mount(_key_endpoint.PREFIX, endpoint)])
     airflow = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
