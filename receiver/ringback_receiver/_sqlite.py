@@ -13,9 +13,12 @@ from typing import TypeVar
 from ringback_protocol import CompletionEvent
 from ringback_receiver import _sqlite_operations as operations
 from ringback_receiver import _sqlite_queries as sql
+from ringback_receiver import _sqlite_recording as recording
+from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest
+from ringback_receiver._recording import Arrival
 from ringback_receiver._sqlite_thread import SqliteThread
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Tracked
+from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Settled, Tracked
 from ringback_receiver.errors import ConfigurationError, MissingDependency, StoreError
 
 __all__ = ["SqliteStore"]
@@ -35,6 +38,7 @@ class SqliteStore:
     def __init__(self, path: str) -> None:
         self._path = path
         self._thread = SqliteThread(self._connect)
+        self._events = GroupCommit(self._record, is_poison=_is_poison)
 
     async def open(self) -> None:
         with _Translated(self._path):
@@ -42,6 +46,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         with _Translated(self._path):
+            await self._events.finish()
             await self._thread.stop()
 
     async def register(self, request: PendingRequest, *, handlers: Sequence[str], adopt: bool = False) -> Registered:
@@ -50,10 +55,19 @@ class SqliteStore:
     async def record(
         self, event: CompletionEvent, body: bytes, *, received_at: float, handlers: Sequence[str]
     ) -> Recorded:
-        return await self._write(lambda connection: operations.record(connection, event, body, received_at, handlers))
+        arrival = Arrival(event=event, body=body, received_at=received_at, handlers=handlers)
+        with _Translated(self._path):
+            self._thread.require_running()
+            return await self._events.submit(arrival)
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         return await self._read(lambda connection: operations.look_up(connection, request_ids))
+
+    async def settled(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
+        return await self._read(lambda connection: operations.settled(connection, request_ids))
+
+    def watch(self, settled: Settled) -> None:
+        """Nobody tells: what another process does is found by looking."""
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled"))
@@ -86,6 +100,9 @@ class SqliteStore:
 
     async def failing_calls(self, *, limit: int) -> list[FailingCall]:
         return await self._read(lambda connection: operations.failing_calls(connection, limit))
+
+    async def _record(self, arrivals: Sequence[Arrival]) -> Sequence[Recorded]:
+        return await self._thread.write(lambda connection: recording.record(connection, arrivals))
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with _Translated(self._path):
@@ -121,6 +138,11 @@ class _Translated:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, sqlite3.Error | OSError):
             raise StoreError(f"SQLite store {self._path}: {error}") from error
+
+
+def _is_poison(error: Exception) -> bool:
+    """Whether one event may be to blame: everything but a file that cannot be written now."""
+    return not isinstance(error, sqlite3.OperationalError | OSError)
 
 
 def _change_marker(connection: sqlite3.Connection) -> Hashable:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 __all__ = [
     "ADOPTABLE_REQUEST",
+    "CHANGE_REQUEST",
     "CLAIM_CALL",
     "COUNT_TRIGGER",
     "DUE_CALLS",
-    "EVENT_SEEN",
+    "EVENTS_SEEN",
     "FAILING_CALLS",
     "FINISH_CALL",
     "INSERT_CALL",
@@ -20,10 +21,10 @@ __all__ = [
     "RENEW_CALL",
     "REQUESTS_BY_ID",
     "REQUEST_BY_RUN",
-    "RESOLVE_REQUEST",
     "RETRY_CALL",
     "REVIVE_REQUEST",
     "SCHEMA",
+    "SETTLED_BY_ID",
 ]
 
 # FULL: a commit is on the disk before it is answered for. WAL: readers and one writer do not block
@@ -51,6 +52,8 @@ SELECT r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadat
   FROM requests r LEFT JOIN events e ON e.event_id = r.event_id
  WHERE r.request_id IN (SELECT value FROM json_each(:ids))
 """
+
+SETTLED_BY_ID = REQUESTS_BY_ID + "   AND r.state <> 'pending'\n"
 
 # For events without a correlation id. A run id that Airflow once rejected may be asked for again: the
 # request that still waits comes first, then the newest.
@@ -81,8 +84,9 @@ REVIVE_REQUEST = """
 UPDATE requests SET state = 'pending', reason = NULL WHERE request_id = :request_id AND state = 'abandoned'
 """
 
-RESOLVE_REQUEST = """
-UPDATE requests SET state = 'resolved', reason = NULL, event_id = :event_id WHERE request_id = :request_id
+# What an event makes of a request.
+CHANGE_REQUEST = """
+UPDATE requests SET state = :state, reason = NULL, event_id = :event_id WHERE request_id = :request_id
 """
 
 # Cancelling or abandoning what is no longer pending changes nothing. `triggers` is the fence: a request
@@ -94,7 +98,7 @@ UPDATE requests SET state = :state, reason = :reason
 
 # --- events
 
-EVENT_SEEN = "SELECT 1 FROM events WHERE event_id = :event_id"
+EVENTS_SEEN = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(:ids))"
 
 INSERT_EVENT = """
 INSERT INTO events (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body)

@@ -1,14 +1,14 @@
 """Who waits in this process: woken at once by what happens here, and soon by what happens elsewhere.
 
-A future is only the fast path.  The truth is the store, and one poll for all waiters reads it, so that a
-completion that another process recorded, or whose wake-up was lost, is found within a poll.
+A future, and what a store hears from other processes, is only the fast path.  The truth is the store, and one poll
+for all waiters reads it, so that a completion whose wake-up was lost is found within a poll.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Sequence
 
 from ringback_receiver._store import Store, Tracked
 from ringback_receiver.errors import CompletionTimeout, ReceiverNotOpen, UnknownRequest
@@ -32,7 +32,10 @@ class Waiters:
         self._interval = poll_interval
         self._futures: dict[str, set[asyncio.Future[Tracked]]] = {}
         self._poll: asyncio.Task[None] | None = None
+        self._hinted: set[str] = set()
+        self._looking: asyncio.Task[None] | None = None
         self._closed = False
+        store.watch(self.hint)
 
     async def wait(self, request_id: str, *, timeout: float | None) -> Tracked:
         """Return the request once it is no longer pending.
@@ -70,6 +73,13 @@ class Waiters:
             if not future.done():
                 future.set_result(tracked)
 
+    def hint(self, request_ids: Collection[str] | None) -> None:
+        """Look soon: another process has settled these requests, or some that nobody can name."""
+        wanted = self._futures.keys()
+        self._hinted |= wanted if request_ids is None else wanted & set(request_ids)
+        if self._hinted and not self._closed and self._looking is None:
+            self._looking = asyncio.create_task(self._look_for_hinted(), name="ringback-hints")
+
     async def close(self) -> None:
         """Stop looking; whoever still waits gets :class:`ReceiverNotOpen`."""
         self._closed = True
@@ -77,10 +87,12 @@ class Waiters:
             for future in futures:
                 if not future.done():
                     future.set_exception(ReceiverNotOpen())
-        if self._poll is not None:
-            self._poll.cancel()
-            await asyncio.wait([self._poll])
-            self._poll = None
+        looking = [task for task in (self._poll, self._looking) if task is not None]
+        for task in looking:
+            task.cancel()
+        if looking:
+            await asyncio.wait(looking)
+        self._poll = None
 
     def _forget(self, request_id: str, future: asyncio.Future[Tracked]) -> None:
         future.cancel()
@@ -104,7 +116,19 @@ class Waiters:
         # Taken before looking, so that whatever changes meanwhile is seen by the next look.
         latest = await self._store.change_marker()
         if latest != marker:
-            for tracked in (await self._store.look_up(list(self._futures))).values():
-                if tracked.settled:
-                    self.settle(tracked)
+            await self._settle_all(list(self._futures))
         return latest
+
+    async def _look_for_hinted(self) -> None:
+        try:
+            while self._hinted:
+                hinted, self._hinted = self._hinted, set()
+                await self._settle_all(list(hinted))
+        except Exception as error:  # the poll comes anyway
+            log.debug("cannot look for what was hinted: %s: %s", type(error).__name__, error)
+        finally:
+            self._looking = None
+
+    async def _settle_all(self, request_ids: Sequence[str]) -> None:
+        for tracked in (await self._store.settled(request_ids)).values():
+            self.settle(tracked)

@@ -227,7 +227,7 @@ async def test_hot_queries_use_their_indexes(tmp_path: Path) -> None:
     names = ("ids", "dag_id", "run_id", "callback_url", "request_id", "event_id", "handlers", "now", "limit")
     arguments = dict.fromkeys(names, "[]")
     by_request = (sql.REQUESTS_BY_ID, sql.REQUEST_BY_RUN, sql.ADOPTABLE_REQUEST)
-    for query in (*by_request, sql.EVENT_SEEN, sql.PARKED_EVENTS, sql.DUE_CALLS):
+    for query in (*by_request, sql.EVENTS_SEEN, sql.PARKED_EVENTS, sql.DUE_CALLS):
         plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + query, arguments)]
         scans = [line for line in plan if line.startswith("SCAN") and "json_each" not in line]
         # A compound query reads its two halves one after the other, and the index of open turns in order.
