@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -19,7 +18,7 @@ from ringback_receiver._matching import PendingRequest
 from ringback_receiver._recording import Arrival
 from ringback_receiver._sqlite_thread import SqliteThread
 from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Settled, Tracked
-from ringback_receiver.errors import ConfigurationError, MissingDependency, StoreError
+from ringback_receiver.errors import MissingDependency, StoreError
 
 __all__ = ["SqliteStore"]
 
@@ -161,11 +160,15 @@ def _create_private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Set the connection up and create what is missing; other processes may be doing the same."""
+    """Set the connection up and bring the file to our schema; other processes may be doing the same."""
+    try:
+        from ringback_receiver._migrate import migrate_sqlite
+    except ModuleNotFoundError as error:
+        raise MissingDependency("the store needs SQLAlchemy: pip install 'airflow-ringback[receiver]'") from error
     deadline = time.monotonic() + OPENING_PATIENCE
     while True:
         try:
-            _create_tables(connection, path)  # first: a file of another version is left as it is
+            migrate_sqlite(connection, path)  # first: a file of another version is left as it is
             for pragma in sql.PRAGMAS:
                 connection.execute(pragma)
             return
@@ -174,28 +177,3 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-
-
-def _create_tables(connection: sqlite3.Connection, path: str) -> None:
-    """Create what is missing, in a file that has none of our tables yet or those of our version.
-
-    :raises ConfigurationError: they are of another.
-    """
-    try:
-        from sqlalchemy.dialects.sqlite import dialect
-
-        from ringback_receiver._schema import VERSION, ddl, metadata
-    except ModuleNotFoundError as error:
-        raise MissingDependency("the store needs SQLAlchemy: pip install 'airflow-ringback[receiver]'") from error
-    with connection:  # commits, or rolls back
-        connection.execute("BEGIN IMMEDIATE")
-        tables = json.dumps(list(metadata.tables))
-        version, existing = connection.execute(sql.SCHEMA, {"tables": tables}).fetchone()
-        if version != VERSION and (version != 0 or existing):
-            raise ConfigurationError(
-                f"store: {path} has schema version {version}, and this release of airflow-ringback knows {VERSION}: "
-                + ("upgrade airflow-ringback" if version > VERSION else "move the file away, and a new one is made")
-            )
-        for statement in ddl(dialect()):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -9,12 +9,11 @@ from typing import Any
 
 import msgspec
 
-from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver import _sqlite_queries as sql
-from ringback_receiver._completion import Completion
 from ringback_receiver._handlers import backoff, describe
-from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition
+from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState
 from ringback_receiver._parked import take_parked
+from ringback_receiver._rows import completion_of, tracked_of
 from ringback_receiver._store import FailingCall, HandlerCall, Registered, Tracked
 
 __all__ = [
@@ -66,13 +65,13 @@ def register(
 def look_up(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read requests with their completions."""
     rows = connection.execute(sql.REQUESTS_BY_ID, {"ids": texts(request_ids)})
-    return {tracked.request.request_id: tracked for tracked in map(_tracked, rows)}
+    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
 
 
 def settled(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read those that are no longer pending."""
     rows = connection.execute(sql.SETTLED_BY_ID, {"ids": texts(request_ids)})
-    return {tracked.request.request_id: tracked for tracked in map(_tracked, rows)}
+    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
 
 
 def leave_pending(
@@ -103,12 +102,7 @@ def claim_calls(
         key = {"event_id": event_id, "handler": handler, "attempts": attempts}
         connection.execute(sql.CLAIM_CALL, {**key, "lease_until": lease_until})
         try:
-            completion = _completion(
-                decode_event(body),
-                request_id,
-                msgspec.json.decode(metadata),
-                revision=transition == Transition.REVISE.value,
-            )
+            completion = completion_of(body, transition, request_id, metadata)
         except Exception as error:  # a newer release may be able to read it
             put_off = now + backoff(attempts, 0.0)
             connection.execute(sql.RETRY_CALL, {**key, "due": put_off, "error": describe(error)})
@@ -146,29 +140,6 @@ def _adopt(connection: sqlite3.Connection, request_id: str) -> Registered:
     connection.execute(sql.COUNT_TRIGGER, {"request_id": request_id})
     connection.execute(sql.REVIVE_REQUEST, {"request_id": request_id})
     return Registered(request=look_up(connection, [request_id])[request_id].request, found=found)
-
-
-def _tracked(row: tuple[Any, ...]) -> Tracked:
-    request_id, dag_id, run_id, callback_url, created_at, metadata, state, event_id, reason, triggers, body = row
-    request = PendingRequest(
-        request_id=request_id,
-        dag_id=dag_id,
-        run_id=run_id,
-        callback_url=callback_url,
-        created_at=created_at,
-        metadata=msgspec.json.decode(metadata),
-        state=state,
-        event_id=event_id,
-        reason=reason,
-        triggers=triggers,
-    )
-    if body is None:
-        return Tracked(request=request)
-    return Tracked(request=request, completion=_completion(decode_event(body), request_id, request.metadata))
-
-
-def _completion(event: CompletionEvent, request_id: str, metadata: Any, revision: bool = False) -> Completion:
-    return Completion(event=event, request_id=request_id, metadata=metadata, revision=revision)
 
 
 def _key(call: HandlerCall) -> dict[str, Any]:

@@ -23,7 +23,6 @@ __all__ = [
     "REQUEST_BY_RUN",
     "RETRY_CALL",
     "REVIVE_REQUEST",
-    "SCHEMA",
     "SETTLED_BY_ID",
 ]
 
@@ -35,13 +34,6 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
 )
-
-# The version that the file says it has, and how many of our tables are there.
-SCHEMA = """
-SELECT v.user_version, (SELECT count(*) FROM sqlite_master
-                         WHERE type = 'table' AND name IN (SELECT value FROM json_each(:tables)))
-  FROM pragma_user_version v
-"""
 
 # --- requests
 

@@ -17,10 +17,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.begun = asyncio.Event()
         self.away = False
 
     async def write(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
+        self.begun.set()
         await asyncio.sleep(0.01)
         if self.away:
             raise ConnectionError("away")
@@ -42,8 +44,7 @@ async def test_what_arrives_during_a_commit_is_the_next_batch(ledger: Ledger) ->
     """The first goes at once, alone; everything that came meanwhile goes together."""
     group = commits(ledger)
     first = group.submit(0)
-    while not ledger.batches:
-        await asyncio.sleep(0)
+    await ledger.begun.wait()
     rest = [group.submit(item) for item in range(1, 50)]
     assert await asyncio.gather(first, *rest) == [item * 10 for item in range(50)]
     assert ledger.batches == [[0], list(range(1, 50))]

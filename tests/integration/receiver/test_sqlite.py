@@ -15,6 +15,7 @@ from ringback_receiver import ConfigurationError, StoreError
 from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._sqlite import SqliteStore
 from ringback_receiver._sqlite_thread import SqliteThread
+from ringback_receiver._versions import HEAD, VERSION_TABLE
 
 pytestmark = pytest.mark.anyio
 
@@ -79,11 +80,11 @@ async def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     assert len(found) == 8
 
 
-def version_of(path: Path) -> int:
+def version_of(path: Path) -> str:
     connection = sqlite3.connect(path)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (version,) = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
     connection.close()
-    return int(version)
+    return str(version)
 
 
 async def test_new_file_has_our_version_and_opens_again(tmp_path: Path) -> None:
@@ -92,23 +93,27 @@ async def test_new_file_has_our_version_and_opens_again(tmp_path: Path) -> None:
     for _ in range(2):
         await store.open()
         await store.close()
-        assert version_of(tmp_path / "ringback.db") == 1
+        assert version_of(tmp_path / "ringback.db") == HEAD
 
 
 @pytest.mark.parametrize(
-    ("version", "table", "advice"),
-    [(2, "requests", "upgrade airflow-ringback"), (7, "theirs", "upgrade"), (0, "requests", "move the file away")],
+    ("script", "complaint"),
+    [
+        (
+            f"CREATE TABLE {VERSION_TABLE} (version_num TEXT); INSERT INTO {VERSION_TABLE} VALUES ('9999')",
+            r"schema version 9999, .*upgrade airflow-ringback",
+        ),
+        ("CREATE TABLE requests (n INTEGER)", "no schema version.*move it away"),
+    ],
 )
-async def test_file_of_another_version_is_refused_and_left_alone(
-    tmp_path: Path, version: int, table: str, advice: str
-) -> None:
+async def test_file_of_another_version_is_refused_and_left_alone(tmp_path: Path, script: str, complaint: str) -> None:
     """Guessing what an unknown schema means would lose somebody's events."""
     path = tmp_path / "ringback.db"
     connection = sqlite3.connect(path)
-    connection.executescript(f"CREATE TABLE {table} (n INTEGER); PRAGMA user_version = {version}")
+    connection.executescript(script)
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=rf"ringback\.db has schema version {version}, .*{advice}"):
+    with pytest.raises(ConfigurationError, match=rf"ringback\.db has .*{complaint}"):
         await SqliteStore(str(path)).open()
     assert path.read_bytes() == before
 
@@ -123,7 +128,7 @@ async def test_file_without_our_tables_is_new(tmp_path: Path) -> None:
     await store.open()
     await store.register(wanted(1), handlers=[])
     await store.close()
-    assert version_of(path) == 1
+    assert version_of(path) == HEAD
 
 
 @pytest.mark.parametrize("damage", ["UPDATE events SET body = '{'", "UPDATE requests SET metadata = '{'"])
