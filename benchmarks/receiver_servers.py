@@ -111,7 +111,7 @@ def main() -> None:
     """Serve: what, with which key, on which store; the port is the first line."""
     what, key, store, settings = sys.argv[1:]
     app = {"ours": ours, "bare": bare, "standardwebhooks": standardwebhooks, "sqlalchemy": sqlalchemy}[what](key, store)
-    config = uvicorn.Config(app, port=0, log_level="error", access_log=False, **json.loads(settings))
+    config = uvicorn.Config(app, **{"port": 0, "log_level": "error", "access_log": False, **json.loads(settings)})
     listener = config.bind_socket()
     print(listener.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[listener])
