@@ -10,10 +10,12 @@ import argparse
 import asyncio
 import contextlib
 import random
+import re
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,11 @@ from demo.local_postgres import LocalPostgres
 from ringback_protocol import PrivateKey
 from ringback_receiver._migrate import migrate
 
+_STORES = ("sqlite", "postgresql")
 _REQUESTS = 60_000
 _REPLICAS = 2
 _SHOWN = 20
+_EXCEPTION = re.compile(r"^([\w.]+(?:Error|Exception)\b.{0,120})", re.MULTILINE)
 _LEAST_EVENTS = 20
 """Between two kills; fewer would be no load."""
 
@@ -40,6 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos.kill_receivers", description=__doc__)
     parser.add_argument("--kills", type=int, default=30, help="of receivers, on each store")
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
+    parser.add_argument("--store", choices=_STORES, action="append", help="only on this one")
     arguments = parser.parse_args()
     print(f"chaos-receiver: {arguments.kills} kills on each store, seed {arguments.seed}", flush=True)
     found = {kind: prove(kind, arguments.kills, f"{arguments.seed}/{kind}") for kind in ("sqlite", "postgresql")}
@@ -82,6 +87,7 @@ def prove(kind: str, kills: int, seed: str) -> dict[str, Any]:
         time.sleep(1.0)
         crowd.stop()
         sending.join(60)
+        exceptions = Counter(_EXCEPTION.findall(log.read_text(errors="replace")))
         wrong = list(violations(crowd.acknowledged, *rows_of(store)))
         if len(crowd.acknowledged) < _LEAST_EVENTS * kills:
             wrong.append(f"only {len(crowd.acknowledged)} events were acknowledged: that proves little")
@@ -89,6 +95,7 @@ def prove(kind: str, kills: int, seed: str) -> dict[str, Any]:
         "kills": dict(replicas.kills),
         "died_of_themselves": died,
         "answers": dict(crowd.statuses.most_common()),
+        "exceptions_logged": dict(exceptions),
         "events_acknowledged": len(crowd.acknowledged),
         "requests": len(set(crowd.acknowledged.values())),
         "seconds": round(time.monotonic() - began, 1),
