@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ringback_protocol import CompletionEvent
 from ringback_receiver import _postgres_operations as operations
+from ringback_receiver import _postgres_oversight as oversight
 from ringback_receiver import _postgres_queries as sql
 from ringback_receiver import _postgres_recording as recording
 from ringback_receiver._group_commit import GroupCommit
@@ -19,7 +20,7 @@ from ringback_receiver._postgres_schema import ensure_current
 from ringback_receiver._postgres_statement import fetch
 from ringback_receiver._postgres_url import Place
 from ringback_receiver._recording import Arrival
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Settled, Tracked
+from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Settled, Tracked
 
 __all__ = ["PATIENCE", "PostgresStore"]
 
@@ -111,6 +112,40 @@ class PostgresStore:
 
     async def failing_calls(self, *, limit: int) -> list[FailingCall]:
         return await self._ask(lambda c: operations.failing_calls(c, limit), again=True)
+
+    async def give_up_call(self, call: HandlerCall, *, at: float, error: str) -> None:
+        await self._ask(lambda c: oversight.give_up_call(c, call, at, error), again=True)
+
+    async def retry_failed(
+        self, *, now: float, request_id: str | None = None, handler: str | None = None, event_id: str | None = None
+    ) -> int:
+        return await self._ask(lambda c: oversight.retry_failed(c, now, request_id, handler, event_id))
+
+    async def expire(self, *, now: float, limit: int) -> list[str]:
+        expired = await self._ask(lambda c: oversight.expire(c, now, limit))
+        self._hints.tell(expired)
+        return expired
+
+    async def confirm(self, request_id: str) -> None:
+        await self._ask(lambda c: oversight.confirm(c, request_id), again=True)
+
+    async def due_checks(self, callback_url: str, *, now: float, limit: int) -> list[PendingRequest]:
+        return await self._ask(lambda c: oversight.due_checks(c, callback_url, now, limit), again=True)
+
+    async def note_checks(self, checks: Sequence[Checked]) -> None:
+        await self._ask(lambda c: oversight.note_checks(c, checks))
+
+    async def hold_lease(self, name: str, *, holder: str, now: float, until: float) -> bool:
+        return await self._ask(lambda c: oversight.hold_lease(c, name, holder, now, until), again=True)
+
+    async def release_lease(self, name: str, *, holder: str) -> None:
+        await self._ask(lambda c: oversight.release_lease(c, name, holder), again=True)
+
+    async def list_requests(self, *, state: RequestState, limit: int) -> list[PendingRequest]:
+        return await self._ask(lambda c: oversight.list_requests(c, state, limit), again=True)
+
+    async def history(self, request_id: str) -> History | None:
+        return await self._ask(lambda c: oversight.history(c, request_id), again=True)
 
     # --- inside
 

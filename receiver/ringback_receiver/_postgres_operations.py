@@ -42,6 +42,8 @@ async def register(connection: Connection, request: PendingRequest, handlers: Se
         "callback_url": request.callback_url,
         "created_at": request.created_at,
         "metadata": msgspec.json.encode(request.metadata).decode(),
+        "deadline": request.deadline,
+        "next_check": request.next_check,
     }
     async with connection.transaction():
         keys = in_order([by_correlation(request.request_id), by_run(request.dag_id, request.run_id)])

@@ -7,31 +7,46 @@ from ringback_receiver._postgres_statement import Statement
 __all__ = [
     "ADOPT_REQUEST",
     "ADOPTABLE_REQUEST",
+    "CALLS_OF",
     "CHANGE_REQUEST",
     "CLAIM_CALLS",
+    "CONFIRM_REQUEST",
+    "DUE_CHECKS",
+    "EVENTS_OF",
+    "EXPIRE_REQUESTS",
     "FAILING_CALLS",
     "FINISH_CALL",
+    "GIVE_UP_CALL",
     "HOLD",
+    "HOLD_LEASE",
     "INSERT_CALLS",
     "INSERT_REQUEST",
     "KNOWN",
     "LEAVE_PENDING",
     "MARKER",
     "MATCH_PARKED_EVENTS",
+    "NOTE_CHECKS",
+    "OVERDUE_REQUEST",
     "PARKED_EVENTS",
+    "PENDING_REQUESTS",
+    "RELEASE_LEASE",
     "RENEW_CALLS",
     "REQUESTS_BY_ID",
     "REQUESTS_BY_RUN",
     "RETRY_CALL",
+    "RETRY_FAILED",
     "SETTLED_BY_ID",
+    "SETTLED_REQUESTS",
     "WRITE_STEPS",
 ]
 
-# In the order of PendingRequest's fields, and the body of the event that resolved it.
-_REQUEST = """
+# In the order of PendingRequest's fields.
+_COLUMNS = """
 r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadata, r.state, r.event_id, r.reason,
-       r.triggers, resolved.body
+       r.triggers, r.deadline, r.next_check, r.checks, r.confirmed
 """
+# And the body of the event that resolved it.
+_REQUEST = f"{_COLUMNS}, resolved.body"
 
 # The truth about whether anything may have changed: which transactions are over. Any commit in the whole
 # server changes it, one that was under way at the last look included.
@@ -52,8 +67,10 @@ SELECT {_REQUEST}
 """)  # noqa: S608 - what is inserted is ours
 
 INSERT_REQUEST = Statement("""
-INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers)
-VALUES (:request_id, :dag_id, :run_id, :callback_url, :created_at, :metadata, 'pending', 1)
+INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers, deadline,
+                      next_check, checks, confirmed)
+VALUES (:request_id, :dag_id, :run_id, :callback_url, :created_at, :metadata, 'pending', 1, :deadline,
+        :next_check, 0, false)
 """)
 
 # Whose run is asked for again. What was cancelled or has expired is over: its place is free.
@@ -62,6 +79,7 @@ SELECT r.request_id, r.state
   FROM requests r
  WHERE r.dag_id = :dag_id AND r.run_id = :run_id AND r.callback_url = :callback_url
    AND r.state IN ('pending', 'abandoned', 'resolved')
+   AND (r.state = 'resolved' OR r.deadline IS NULL OR r.deadline > :created_at)
  ORDER BY r.state = 'pending' DESC, r.created_at DESC LIMIT 1
    FOR NO KEY UPDATE
 """)
@@ -141,8 +159,8 @@ WITH step AS (
       FROM valid JOIN recorded ON recorded.event_id = valid.event_id
      WHERE r.request_id = valid.request_id AND valid.state <> valid.found
 ), called AS (
-    INSERT INTO handler_calls (event_id, handler, due, attempts)
-    SELECT turn.event_id, turn.handler, turn.due, 0
+    INSERT INTO handler_calls (event_id, handler, due, attempts, leased)
+    SELECT turn.event_id, turn.handler, turn.due, 0, false
       FROM unnest(:called::text[], :handlers::text[], :due::float8[]) turn (event_id, handler, due)
       JOIN recorded ON recorded.event_id = turn.event_id
         ON CONFLICT DO NOTHING
@@ -169,8 +187,8 @@ UPDATE events SET transition = taken.transition, request_id = :request_id
 # --- handlers' turns
 
 INSERT_CALLS = Statement("""
-INSERT INTO handler_calls (event_id, handler, due, attempts)
-SELECT event_id, handler, :due, 0 FROM unnest(:event_ids::text[]) event_id, unnest(:handlers::text[]) handler
+INSERT INTO handler_calls (event_id, handler, due, attempts, leased)
+SELECT event_id, handler, :due, 0, false FROM unnest(:event_ids::text[]) event_id, unnest(:handlers::text[]) handler
     ON CONFLICT DO NOTHING
 """)
 
@@ -178,11 +196,11 @@ CLAIM_CALLS = Statement("""
 WITH due AS (
     SELECT c.event_id, c.handler, c.due
       FROM handler_calls c
-     WHERE c.done_at IS NULL AND c.due <= :now AND c.handler = ANY(:handlers::text[])
+     WHERE c.done_at IS NULL AND c.given_up_at IS NULL AND c.due <= :now AND c.handler = ANY(:handlers::text[])
      ORDER BY c.due LIMIT :limit
        FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE handler_calls c SET due = :lease_until, attempts = c.attempts + 1
+    UPDATE handler_calls c SET due = :lease_until, attempts = c.attempts + 1, leased = true
       FROM due
      WHERE c.event_id = due.event_id AND c.handler = due.handler
     RETURNING c.event_id, c.handler, c.attempts, due.due
@@ -202,18 +220,128 @@ UPDATE handler_calls c SET due = :lease_until
 """)
 
 RETRY_CALL = Statement("""
-UPDATE handler_calls SET due = :due, error = :error
+UPDATE handler_calls SET due = :due, error = :error, leased = false
  WHERE event_id = :event_id AND handler = :handler AND attempts = :attempts AND done_at IS NULL
 """)
 
 # Work that is done is done, whoever holds the turn now.
 FINISH_CALL = Statement("""
-UPDATE handler_calls SET done_at = :at, error = NULL WHERE event_id = :event_id AND handler = :handler
+UPDATE handler_calls SET done_at = :at, error = NULL, given_up_at = NULL, leased = false
+ WHERE event_id = :event_id AND handler = :handler
 """)
 
 FAILING_CALLS = Statement("""
-SELECT c.handler, c.event_id, e.request_id, c.attempts, c.due, c.error
+SELECT c.handler, c.event_id, e.request_id, c.attempts, c.due, c.error, c.given_up_at
   FROM handler_calls c JOIN events e ON e.event_id = c.event_id
  WHERE c.done_at IS NULL AND c.error IS NOT NULL
  ORDER BY c.attempts DESC, c.due LIMIT :limit
+""")
+
+GIVE_UP_CALL = Statement("""
+UPDATE handler_calls SET given_up_at = :at, error = :error, leased = false
+ WHERE event_id = :event_id AND handler = :handler AND attempts = :attempts AND done_at IS NULL
+""")
+
+# Rows are locked in the order of their keys, here and below.
+RETRY_FAILED = Statement("""
+WITH failed AS (
+    SELECT c.event_id, c.handler
+      FROM handler_calls c
+     WHERE c.done_at IS NULL AND c.error IS NOT NULL AND (NOT c.leased OR c.due <= :now)
+       AND c.handler = coalesce(:handler::text, c.handler) AND c.event_id = coalesce(:event_id::text, c.event_id)
+       AND (:request_id::text IS NULL
+            OR EXISTS (SELECT FROM events e WHERE e.event_id = c.event_id AND e.request_id = :request_id::text))
+     ORDER BY c.event_id, c.handler
+       FOR UPDATE
+), retried AS (
+    UPDATE handler_calls c SET due = :now, given_up_at = NULL
+      FROM failed
+     WHERE c.event_id = failed.event_id AND c.handler = failed.handler
+    RETURNING 1
+)
+SELECT count(*) FROM retried
+""")
+
+# --- deadlines and checks
+
+OVERDUE_REQUEST = Statement("""
+SELECT r.request_id FROM requests r
+ WHERE r.state = 'pending' AND r.deadline IS NOT NULL AND r.deadline <= :now
+ ORDER BY r.deadline LIMIT 1
+""")
+
+# What somebody else is just changing is left to the next look.
+EXPIRE_REQUESTS = Statement("""
+WITH overdue AS (
+    SELECT r.request_id, r.deadline
+      FROM requests r
+     WHERE r.state = 'pending' AND r.deadline IS NOT NULL AND r.deadline <= :now
+     ORDER BY r.deadline LIMIT :limit
+       FOR NO KEY UPDATE SKIP LOCKED
+), expired AS (
+    UPDATE requests r SET state = 'expired', reason = NULL
+      FROM overdue
+     WHERE r.request_id = overdue.request_id
+    RETURNING r.request_id, overdue.deadline
+)
+SELECT request_id FROM expired ORDER BY deadline
+""")
+
+CONFIRM_REQUEST = Statement("UPDATE requests SET confirmed = true WHERE request_id = :request_id")
+
+DUE_CHECKS = Statement(f"""
+SELECT {_COLUMNS.replace("r.metadata", "'null'")}, NULL
+  FROM requests r
+ WHERE r.state = 'pending' AND r.next_check <= :now AND r.callback_url = :callback_url
+   AND (r.deadline IS NULL OR r.deadline > :now)
+ ORDER BY r.next_check LIMIT :limit
+""")  # noqa: S608 - what is inserted is ours
+
+NOTE_CHECKS = Statement("""
+WITH held AS (
+    SELECT r.request_id
+      FROM requests r
+     WHERE r.request_id = ANY(:request_ids::text[])
+     ORDER BY r.request_id
+       FOR NO KEY UPDATE
+)
+UPDATE requests r
+   SET next_check = checked.next_check, checks = r.checks + 1, confirmed = r.confirmed OR checked.seen
+  FROM held JOIN unnest(:request_ids::text[], :next_checks::float8[], :seen::bool[])
+                 checked (request_id, next_check, seen) ON checked.request_id = held.request_id
+ WHERE r.request_id = held.request_id
+""")
+
+HOLD_LEASE = Statement("""
+INSERT INTO leases (name, holder, until) VALUES (:name, :holder, :until)
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+ WHERE leases.holder = excluded.holder OR leases.until <= :now
+RETURNING name
+""")
+
+RELEASE_LEASE = Statement("DELETE FROM leases WHERE name = :name AND holder = :holder")
+
+# --- for whoever looks after it
+
+# Two statements, so that each is one walk along an index: of those that wait, and of the primary key.
+PENDING_REQUESTS = Statement(f"""
+SELECT {_COLUMNS}, NULL FROM requests r WHERE r.state = 'pending' ORDER BY r.created_at, r.request_id LIMIT :limit
+""")  # noqa: S608 - what is inserted is ours
+
+SETTLED_REQUESTS = Statement(f"""
+SELECT {_COLUMNS}, NULL FROM requests r WHERE r.state = :state ORDER BY r.request_id DESC LIMIT :limit
+""")  # noqa: S608 - what is inserted is ours
+
+EVENTS_OF = Statement("""
+SELECT e.event_id, e.transition, e.received_at
+  FROM events e
+ WHERE e.request_id = :request_id
+ ORDER BY e.received_at, e.event_id
+""")
+
+CALLS_OF = Statement("""
+SELECT c.handler, c.event_id, c.attempts, c.due, c.error, c.done_at, c.given_up_at
+  FROM handler_calls c JOIN events e ON e.event_id = c.event_id
+ WHERE e.request_id = :request_id
+ ORDER BY e.received_at, c.event_id, c.handler
 """)

@@ -9,15 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver._completion import Completion
-from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition
+from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, as_of
 from ringback_receiver._parked import take_parked
 from ringback_receiver._recording import Arrival, Known, Look, Step, record_all
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Settled, Tracked
+from ringback_receiver._store import (
+    CallNote,
+    Checked,
+    EventNote,
+    FailingCall,
+    HandlerCall,
+    History,
+    Recorded,
+    Registered,
+    Settled,
+    Tracked,
+)
 from ringback_receiver.errors import StoreError
 
 __all__ = ["MemoryStore"]
@@ -42,6 +54,8 @@ class _Call:
     attempts: int = 0
     error: str | None = None
     done_at: float | None = None
+    given_up_at: float | None = None
+    leased: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +65,7 @@ class _Tables:
     requests: dict[str, PendingRequest] = field(default_factory=dict)
     events: dict[str, _Event] = field(default_factory=dict)
     calls: dict[tuple[str, str], _Call] = field(default_factory=dict)
+    leases: dict[str, tuple[str, float]] = field(default_factory=dict)
     changes: int = 0
     open: list[MemoryStore] = field(default_factory=list)
 
@@ -123,7 +138,7 @@ class MemoryStore:
         self._settled = settled
 
     async def cancel(self, request_id: str) -> Tracked | None:
-        return self._leave_pending(request_id, "cancelled", reason=None, triggers=None)
+        return self._leave_pending(request_id, "cancelled")
 
     async def abandon(self, request_id: str, *, reason: str, triggers: int = 1) -> Tracked | None:
         return self._leave_pending(request_id, "abandoned", reason=reason, triggers=triggers)
@@ -139,13 +154,13 @@ class MemoryStore:
             (
                 (call.due, key)
                 for key, call in tables.calls.items()
-                if call.done_at is None and call.due <= now and key[1] in handlers
+                if call.done_at is None and call.given_up_at is None and call.due <= now and key[1] in handlers
             ),
         )
         claimed = []
         for _, (event_id, handler) in due[:limit]:
             call = tables.calls[event_id, handler]
-            call.due, call.attempts = lease_until, call.attempts + 1
+            call.due, call.attempts, call.leased = lease_until, call.attempts + 1, True
             claimed.append(HandlerCall(handler=handler, completion=self._completion(event_id), attempts=call.attempts))
         return claimed
 
@@ -157,12 +172,12 @@ class MemoryStore:
 
     async def finish_call(self, call: HandlerCall, *, at: float) -> None:
         row = self._changing().calls[call.completion.event_id, call.handler]
-        row.done_at, row.error = at, None
+        row.done_at, row.error, row.given_up_at, row.leased = at, None, None, False
 
     async def retry_call(self, call: HandlerCall, *, due: float, error: str) -> None:
         self._changing()
         if (row := self._ours(call)) is not None:
-            row.due, row.error = due, error
+            row.due, row.error, row.leased = due, error, False
 
     async def failing_calls(self, *, limit: int) -> list[FailingCall]:
         failing = [
@@ -173,11 +188,112 @@ class MemoryStore:
                 attempts=call.attempts,
                 due=call.due,
                 error=call.error,
+                given_up_at=call.given_up_at,
             )
             for (event_id, handler), call in self._reading().calls.items()
             if call.done_at is None and call.error is not None
         ]
         return sorted(failing, key=lambda call: (-call.attempts, call.due))[:limit]
+
+    async def give_up_call(self, call: HandlerCall, *, at: float, error: str) -> None:
+        self._changing()
+        if (row := self._ours(call)) is not None:
+            row.given_up_at, row.error, row.leased = at, error, False
+
+    async def retry_failed(
+        self, *, now: float, request_id: str | None = None, handler: str | None = None, event_id: str | None = None
+    ) -> int:
+        tables = self._changing()
+        meant = [
+            call
+            for key, call in tables.calls.items()
+            if call.done_at is None and call.error is not None and not (call.leased and call.due > now)
+            if request_id in (None, tables.events[key[0]].request_id)
+            if event_id in (None, key[0]) and handler in (None, key[1])
+        ]
+        for call in meant:
+            call.due, call.given_up_at = now, None
+        return len(meant)
+
+    async def expire(self, *, now: float, limit: int) -> list[str]:
+        overdue = sorted(
+            (request.deadline, request.request_id)
+            for request in self._reading().requests.values()
+            if request.state == "pending" and request.deadline is not None and request.deadline <= now
+        )
+        return [request_id for _, request_id in overdue[:limit] if self._leave_pending(request_id, "expired")]
+
+    async def confirm(self, request_id: str) -> None:
+        self._change(request_id, confirmed=True)
+
+    async def due_checks(self, callback_url: str, *, now: float, limit: int) -> list[PendingRequest]:
+        due = sorted(
+            (request.next_check, request.request_id)
+            for request in self._reading().requests.values()
+            if request.state == "pending" and request.callback_url == callback_url
+            if request.next_check is not None and request.next_check <= now
+            if request.deadline is None or request.deadline > now
+        )
+        requests = self._tables.requests
+        return [msgspec.structs.replace(requests[request_id], metadata=None) for _, request_id in due[:limit]]
+
+    async def note_checks(self, checks: Sequence[Checked]) -> None:
+        for each in checks:
+            if (request := self._reading().requests.get(each.request_id)) is not None:
+                self._change(
+                    each.request_id,
+                    next_check=each.next_check,
+                    checks=request.checks + 1,
+                    confirmed=request.confirmed or each.exists,
+                )
+
+    async def hold_lease(self, name: str, *, holder: str, now: float, until: float) -> bool:
+        leases = self._changing().leases
+        held_by, its_end = leases.get(name, (holder, now))
+        if held_by != holder and its_end > now:
+            return False
+        leases[name] = (holder, until)
+        return True
+
+    async def release_lease(self, name: str, *, holder: str) -> None:
+        leases = self._changing().leases
+        if name in leases and leases[name][0] == holder:
+            del leases[name]
+
+    async def list_requests(self, *, state: RequestState, limit: int) -> list[PendingRequest]:
+        found = [request for request in self._reading().requests.values() if request.state == state]
+        if state == "pending":
+            return sorted(found, key=lambda request: (request.created_at, request.request_id))[:limit]
+        return sorted(found, key=lambda request: request.request_id, reverse=True)[:limit]
+
+    async def history(self, request_id: str) -> History | None:
+        tables = self._reading()
+        if request_id not in tables.requests:
+            return None
+        events = sorted(
+            (row.received_at, event_id) for event_id, row in tables.events.items() if row.request_id == request_id
+        )
+        return History(
+            request=tables.requests[request_id],
+            events=tuple(
+                EventNote(event_id=event_id, transition=tables.events[event_id].transition, received_at=received_at)
+                for received_at, event_id in events
+            ),
+            calls=tuple(
+                CallNote(
+                    handler=handler,
+                    event_id=event_id,
+                    attempts=call.attempts,
+                    due=call.due,
+                    error=call.error,
+                    done_at=call.done_at,
+                    given_up_at=call.given_up_at,
+                )
+                for _, of in events
+                for (event_id, handler), call in sorted(tables.calls.items(), key=lambda item: item[0])
+                if event_id == of
+            ),
+        )
 
     # --- inside
 
@@ -197,7 +313,7 @@ class MemoryStore:
 
     def _adoptable(self, wanted: PendingRequest) -> PendingRequest | None:
         for request in self._by_run(wanted.dag_id, wanted.run_id):
-            alive = request.state in ("pending", "abandoned", "resolved")
+            alive = as_of(request, wanted.created_at).state in ("pending", "abandoned", "resolved")
             if alive and request.callback_url == wanted.callback_url:
                 return request
         return None
@@ -231,7 +347,7 @@ class MemoryStore:
                 self._tables.calls.setdefault((event_id, handler), _Call(due=due))
 
     def _leave_pending(
-        self, request_id: str, state: RequestState, *, reason: str | None, triggers: int | None
+        self, request_id: str, state: RequestState, *, reason: str | None = None, triggers: int | None = None
     ) -> Tracked | None:
         tables = self._changing()
         request = tables.requests.get(request_id)
@@ -242,6 +358,11 @@ class MemoryStore:
         tracked = self._tracked(request)
         self._tell(tracked)
         return tracked
+
+    def _change(self, request_id: str, **changes: Any) -> None:
+        requests = self._changing().requests
+        if request_id in requests:
+            requests[request_id] = msgspec.structs.replace(requests[request_id], **changes)
 
     def _tracked(self, request: PendingRequest) -> Tracked:
         if request.event_id is None:
@@ -256,6 +377,7 @@ class MemoryStore:
             request_id=row.request_id,
             metadata=self._tables.requests[row.request_id].metadata,
             revision=row.transition is Transition.REVISE,
+            late=row.transition is Transition.LATE,
         )
 
     def _ours(self, call: HandlerCall) -> _Call | None:

@@ -49,7 +49,7 @@ def migrated_url(postgres: LocalPostgres) -> str:
 def postgres_url(migrated_url: str) -> str:
     """An empty store in PostgreSQL; a database for each test would take longer than the test."""
     with psycopg.connect(migrated_url, autocommit=True) as connection:
-        for table in ("handler_calls", "events", "requests"):
+        for table in ("leases", "handler_calls", "events", "requests"):
             connection.execute(f"DELETE FROM ringback.{table}".encode())
     return migrated_url
 
