@@ -76,6 +76,11 @@ bench: $(READY) ## Measure what the README claims; half an hour
 	$(BIN)/python -m benchmarks.import_cost
 	$(BIN)/python -m benchmarks.guard_overhead
 	$(BIN)/python -m benchmarks.listener_cost
+	$(BIN)/python -m benchmarks.receiver_verify
+	$(BIN)/python -m benchmarks.receiver_throughput
+	$(BIN)/python -m benchmarks.receiver_match
+	$(BIN)/python -m benchmarks.receiver_waiters
+	$(BIN)/python -m benchmarks.postgres_drivers
 	$(BIN)/python -m benchmarks.relay_throughput
 	$(BIN)/python -m benchmarks.relay_throughput --sweep
 	$(BIN)/python -m benchmarks.ring_latency

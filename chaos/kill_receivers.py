@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--store", choices=_STORES, action="append", help="only on this one")
     arguments = parser.parse_args()
     print(f"chaos-receiver: {arguments.kills} kills on each store, seed {arguments.seed}", flush=True)
-    found = {kind: prove(kind, arguments.kills, f"{arguments.seed}/{kind}") for kind in ("sqlite", "postgresql")}
+    found = {kind: prove(kind, arguments.kills, f"{arguments.seed}/{kind}") for kind in arguments.store or _STORES}
     print(f"kept in {keep('chaos_receiver', {'seed': arguments.seed, **found})}")
     wrong = sum(of["violations"] for of in found.values())
     print(f"{'It does NOT hold' if wrong else 'All holds'}, seed {arguments.seed}.")

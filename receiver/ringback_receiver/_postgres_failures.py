@@ -16,13 +16,16 @@ __all__ = ["is_lost", "is_poison", "translated"]
 _NOT_TO_BLAME = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 """SQLSTATE classes of what is wrong with the server, the connection or the moment, and not with a row."""
 
+_OF_THE_DRIVER = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver says of itself, as when a connection is lost between two steps of one operation."""
+
 
 @contextmanager
 def translated(place: Place) -> Iterator[None]:
     """Raise :class:`StoreError`, with the place named and no password in it."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+    except (asyncpg.PostgresError, *_OF_THE_DRIVER, OSError, asyncio.TimeoutError) as error:
         # PostgreSQL's further words (DETAIL) quote the row.
         said = str(error.args[0]) if error.args and str(error.args[0]) else type(error).__name__
         failure = StoreError(f"PostgreSQL store {place}: {place.scrub(said)}")
@@ -36,11 +39,11 @@ def is_poison(error: Exception) -> bool:
     """Whether one row may be to blame."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] not in _NOT_TO_BLAME
-    return not isinstance(error, asyncpg.InterfaceError | OSError | asyncio.TimeoutError | StoreError)
+    return not isinstance(error, (*_OF_THE_DRIVER, OSError, asyncio.TimeoutError, StoreError))
 
 
 def is_lost(error: Exception) -> bool:
     """Whether the connection is gone, so that the same may work on another."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] == "08" or str(error.sqlstate) in ("57P01", "57P02", "57P03")
-    return isinstance(error, ConnectionError)
+    return isinstance(error, (*_OF_THE_DRIVER, ConnectionError))

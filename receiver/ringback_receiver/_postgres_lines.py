@@ -109,7 +109,10 @@ class Lines:
                 try:
                     return await within(deadline - time.monotonic(), connection, operation(connection))
                 except Exception as error:
-                    if not (again and is_lost(error)):
+                    if not is_lost(error):
+                        raise
+                    connection.terminate()  # whatever state it is in
+                    if not again:
                         raise
                     again = False
         finally:
