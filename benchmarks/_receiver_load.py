@@ -17,8 +17,8 @@ from ringback_receiver._ids import new_request_id
 __all__ = ["make_posts", "post_all", "register"]
 
 _INSERT = (
-    "INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers) "
-    "VALUES ({0}, 'sales_report', {0}, {0}, {0}, 'null', 'pending', 1)"
+    "INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers, "
+    "checks, confirmed) VALUES ({0}, 'sales_report', {0}, {0}, {0}, 'null', 'pending', 1, 0, false)"
 )
 
 

@@ -33,8 +33,11 @@ from ringback_receiver._store_url import store_from_url
 FEW, MANY = 1_000, 1_000_000
 MOST = {("SQLite", "single"): 1.3, ("PostgreSQL", "single"): 1.3, ("PostgreSQL", "batched"): 1.5}
 _WIDTH = 26
-_COLUMNS = "INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers)"
-_VALUES = f"SELECT {{name}}, 'sales', {{name}}, '{URL}', n, 'null', 'pending', 1"
+_COLUMNS = (
+    "INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers, "
+    "checks, confirmed)"
+)
+_VALUES = f"SELECT {{name}}, 'sales', {{name}}, '{URL}', n, 'null', 'pending', 1, 0, false"
 
 
 def fill(url: str, count: int) -> None:
@@ -42,9 +45,7 @@ def fill(url: str, count: int) -> None:
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
             name = f"'req_' || lpad(n::text, {_WIDTH}, '0')"
-            rows = (
-                f"SELECT {name}, 'sales', {name}, '{URL}', n, 'null', 'pending', 1 FROM generate_series(1, {count}) n"
-            )
+            rows = f"{_VALUES.format(name=name)} FROM generate_series(1, {count}) n"
             connection.execute(f"{_COLUMNS.replace('requests', 'ringback.requests', 1)} {rows}".encode())
             connection.execute(b"CHECKPOINT")
         return

@@ -21,7 +21,7 @@ def migrate(
     url: Annotated[
         str,
         typer.Argument(
-            envvar="RINGBACK_STORE_URL",
+            envvar="RINGBACK_STORE",
             help="postgresql://user:password@host:5432/database; a password is better kept in the variable.",
             show_default=False,
         ),
@@ -31,7 +31,7 @@ def migrate(
 
     A SQLite store does so by itself.
 
-    Example: RINGBACK_STORE_URL=postgresql://… ringback store migrate
+    Example: RINGBACK_STORE=postgresql://… ringback store migrate
     """
     try:
         from ringback_receiver._migrate import migrate as bring_to_head

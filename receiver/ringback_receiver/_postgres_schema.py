@@ -22,5 +22,5 @@ async def ensure_current(connection: Connection) -> None:
     if not is_current(f"the database's schema {SCHEMA}", version, names):
         raise ConfigurationError(
             f"store: the database has no tables of this release of airflow-ringback: run `{COMMAND}`, "
-            "with the store's URL in RINGBACK_STORE_URL"
+            "with the store's URL in RINGBACK_STORE"
         )

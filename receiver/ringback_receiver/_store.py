@@ -151,8 +151,8 @@ class Store(Protocol):
     ) -> Recorded:
         """Keep an event, unless its id is known, and make the transition that it means.
 
-        The transition is that of the request :func:`~ringback_receiver._matching.as_of` ``received_at``: one
-        whose deadline has passed is marked as expired, in the same transaction.
+        The transition is that of the request :func:`~ringback_receiver._matching.as_of` ``received_at``: if its
+        deadline has passed, a new event marks it as expired, in the same transaction.
 
         :param body: the event's raw bytes.
         :param handlers: whose turn it is if it resolves or revises a request, or comes late.

@@ -66,7 +66,7 @@ class Waiters:
             future.finish(tracked)
 
     def hint(self, request_ids: Collection[str] | None) -> None:
-        """Look soon: another process has settled these requests, or some that nobody can name."""
+        """Look soon: these requests have been settled, mostly by another process, or some that nobody can name."""
         wanted = self._futures.keys()
         self._hinted |= wanted if request_ids is None else wanted & set(request_ids)
         if self._hinted and not self._closed and self._looking is None:

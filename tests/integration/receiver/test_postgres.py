@@ -44,14 +44,19 @@ async def other(postgres_url: str) -> AsyncIterator[PostgresStore]:
     await other.close()
 
 
-def wanted(number: int) -> PendingRequest:
+def wanted(number: int, deadline: float | None = None) -> PendingRequest:
     return PendingRequest(
-        request_id=f"req_{number}", dag_id="sales", run_id=f"run_{number}", callback_url=URL, created_at=1.0
+        request_id=f"req_{number}",
+        dag_id="sales",
+        run_id=f"run_{number}",
+        callback_url=URL,
+        created_at=1.0,
+        deadline=deadline,
     )
 
 
-async def register(store: Store, *numbers: int) -> None:
-    await asyncio.gather(*(store.register(wanted(number), handlers=[]) for number in numbers))
+async def register(store: Store, *numbers: int, deadline: float | None = None) -> None:
+    await asyncio.gather(*(store.register(wanted(number, deadline), handlers=[]) for number in numbers))
 
 
 async def record(store: Store, number: int, **data: object) -> Recorded:
@@ -117,6 +122,17 @@ async def test_overlapping_batches_of_replicas_never_wait_in_a_circle(
     assert time.monotonic() - began < 5.0  # a deadlock is found after a second, each time
 
 
+async def test_request_that_somebody_is_changing_does_not_hold_up_what_expires(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """It is left to the next look."""
+    await register(store, 1, 2, deadline=10.0)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SELECT FROM ringback.requests WHERE request_id = 'req_1' FOR UPDATE")
+        assert await store.expire(now=10.0, limit=10) == ["req_2"]
+    assert await store.expire(now=10.0, limit=10) == ["req_1"]
+
+
 # --- many replicas
 
 
@@ -139,7 +155,7 @@ async def listening(store: PostgresStore, other: PostgresStore, ear: Ear) -> Non
 
 
 async def test_replicas_tell_each_other_what_they_settled(store: PostgresStore, other: PostgresStore) -> None:
-    """Resolved, cancelled, abandoned: whoever waits elsewhere hears of it, and nobody hears of his own."""
+    """Resolved, cancelled, abandoned, expired: whoever waits elsewhere hears of it, and nobody hears of his own."""
     ear, own = Ear(other), Ear(store)
     await listening(store, other, ear)
     own.heard.clear()
@@ -148,8 +164,10 @@ async def test_replicas_tell_each_other_what_they_settled(store: PostgresStore, 
     await store.cancel("req_2")
     await store.abandon("req_3", reason="no")
     await record(store, 4, state="running")
-    await until(lambda: len(ear.heard) == 3)
-    assert ear.heard == [["req_1"], ["req_2"], ["req_3"]]
+    await register(store, 5, deadline=10.0)
+    await store.expire(now=10.0, limit=10)
+    await until(lambda: len(ear.heard) == 4)
+    assert ear.heard == [["req_1"], ["req_2"], ["req_3"], ["req_5"]]
     assert own.heard == []
 
 
@@ -296,10 +314,21 @@ async def test_server_that_is_not_there_is_named_without_its_password() -> None:
 
 
 async def test_hot_queries_use_their_indexes(store: PostgresStore, postgres_url: str) -> None:
-    """No event makes the server read a whole table, whatever its statistics say."""
+    """No event, and no look every second, makes the server read a whole table, whatever its statistics say."""
     from ringback_receiver import _postgres_queries as sql
 
-    for statement in (sql.KNOWN, sql.WRITE_STEPS, sql.REQUESTS_BY_RUN, sql.SETTLED_BY_ID, sql.PARKED_EVENTS):
+    by_event = (sql.KNOWN, sql.WRITE_STEPS, sql.REQUESTS_BY_RUN, sql.SETTLED_BY_ID, sql.PARKED_EVENTS)
+    by_index = {
+        sql.OVERDUE_REQUEST: "requests_by_deadline",
+        sql.EXPIRE_REQUESTS: "requests_by_deadline",
+        sql.DUE_CHECKS: "requests_pending",
+        sql.NOTE_CHECKS: "requests_pkey",
+        sql.CLAIM_CALLS: "handler_calls_open",
+        sql.FAILING_CALLS: "handler_calls_failing",
+        sql.RETRY_FAILED: "handler_calls_failing",
+        sql.SETTLED_REQUESTS: "requests_pkey",
+    }
+    for statement, index in (*((each, "") for each in by_event), *by_index.items()):
         nulls = ", ".join(["NULL"] * len(statement._names))
 
         async def explain(connection: object, text: str = statement.text, nulls: str = nulls) -> list[str]:
@@ -310,3 +339,4 @@ async def test_hot_queries_use_their_indexes(store: PostgresStore, postgres_url:
 
         plan = await store._writing.run(explain)
         assert not [line for line in plan if "Seq Scan on" in line], plan
+        assert index in "\n".join(plan), plan

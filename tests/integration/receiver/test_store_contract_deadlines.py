@@ -49,6 +49,22 @@ async def test_overdue_requests_expire_once(store: Store, other: Store) -> None:
     assert await state_of(store, "req_4") == "pending"
 
 
+async def test_two_who_look_at_once_expire_each_request_once(store: Store, other: Store) -> None:
+    """Between them they get every id, and none twice."""
+    for number in range(20):
+        await register(store, wanted(f"req_{number}", run_id=f"run_{number}", deadline=110.0))
+    both = await asyncio.gather(*(each.expire(now=130.0, limit=20) for each in (store, other, store, other)))
+    assert sorted(id for ids in both for id in ids) == sorted(f"req_{number}" for number in range(20))
+
+
+async def test_look_that_finds_nothing_changes_nothing(store: Store) -> None:
+    """Whoever polls for changes is not made to look at his requests every second."""
+    await register(store, wanted(deadline=150.0))
+    marker = await store.change_marker()
+    assert await store.expire(now=149.0, limit=10) == []
+    assert await store.change_marker() == marker
+
+
 @pytest.mark.parametrize("noticed", [True, False])
 @pytest.mark.parametrize("before", ["pending", "abandoned"])
 async def test_ending_after_the_deadline_is_late(store: Store, before: str, noticed: bool) -> None:

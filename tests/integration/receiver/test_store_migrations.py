@@ -56,7 +56,7 @@ async def test_receiver_says_which_command_makes_the_tables(empty: str) -> None:
     with pytest.raises(ConfigurationError, match="ringback store migrate"):
         await opened(empty)
     for _ in range(2):
-        done = ringback("store", "migrate", RINGBACK_STORE_URL=empty)
+        done = ringback("store", "migrate", RINGBACK_STORE=empty)
         assert (done.returncode, done.stdout) == (0, "The store is up to date.\n"), done.stderr
         await opened(empty)
 

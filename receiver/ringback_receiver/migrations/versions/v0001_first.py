@@ -30,7 +30,8 @@ def upgrade() -> None:
         sa.Column("confirmed", sa.Boolean, nullable=False),
     )
     if op.get_bind().dialect.name == "postgresql":
-        # A request is changed once or twice; in room that is left beside it, no index has to hear of that.
+        # Its run is confirmed, and perhaps asked for again: in room that is left beside a request, no index has to
+        # hear of that.  Of a change of its state the partial indexes have to hear in any case.
         op.execute("ALTER TABLE requests SET (fillfactor = 70)")
     op.create_index("requests_by_run", "requests", ["dag_id", "run_id"])
     op.create_table(
