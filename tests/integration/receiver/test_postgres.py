@@ -259,6 +259,21 @@ async def test_event_is_recorded_though_its_connection_was_cut(store: PostgresSt
     assert (await record(store, 1)).transition is Transition.RESOLVE
 
 
+async def test_event_is_recorded_though_its_connection_was_cut_meanwhile(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """In the middle of a batch, too: it is tried again on another connection, and happens once."""
+    await register(store, 1)
+    blocked = "FROM pg_stat_activity WHERE application_name = 'ringback' AND wait_event_type = 'Lock'"
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT 1 FROM ringback.requests FOR UPDATE")
+        recording = asyncio.create_task(record(store, 1))
+        await until(lambda: scalar(postgres_url, f"SELECT count(*) {blocked}") == 1)
+        scalar(postgres_url, f"SELECT count(pg_terminate_backend(pid)) {blocked}")
+        await until(lambda: scalar(postgres_url, f"SELECT count(*) {blocked}") == 1)
+    assert (await recording).transition is Transition.RESOLVE
+
+
 async def test_locked_row_is_an_error_and_not_a_hang(store: PostgresStore, postgres_url: str) -> None:
     """Somebody who holds a request for too long makes its event fail, and later it works."""
     impatient = PostgresStore(parse_place(postgres_url), patience=0.5)
