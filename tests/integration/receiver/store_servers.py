@@ -14,7 +14,7 @@ __all__ = ["new_postgres"]
 
 
 @contextlib.contextmanager
-def new_postgres() -> Iterator[LocalPostgres]:
+def new_postgres(**settings: str) -> Iterator[LocalPostgres]:
     """Start a server.
 
     Not in pytest's own folder: every pytest that starts makes that one's parent private again, and as root the server
@@ -22,6 +22,6 @@ def new_postgres() -> Iterator[LocalPostgres]:
     """
     with (
         tempfile.TemporaryDirectory(prefix="ringback-", ignore_cleanup_errors=True) as folder,
-        LocalPostgres(Path(folder) / "postgres", free_port(), {"autovacuum": "off"}) as server,
+        LocalPostgres(Path(folder) / "postgres", free_port(), {"autovacuum": "off", **settings}) as server,
     ):
         yield server

@@ -277,6 +277,21 @@ async def test_event_is_recorded_though_its_connection_was_cut(store: PostgresSt
     assert (await record(store, 1)).transition is Transition.RESOLVE
 
 
+async def test_event_is_recorded_though_its_connection_was_cut_meanwhile(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """In the middle of a batch, too: it is tried again on another connection, and happens once."""
+    await register(store, 1)
+    blocked = "FROM pg_stat_activity WHERE application_name = 'ringback' AND wait_event_type = 'Lock'"
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT 1 FROM ringback.requests FOR UPDATE")
+        recording = asyncio.create_task(record(store, 1))
+        await until(lambda: scalar(postgres_url, f"SELECT count(*) {blocked}") == 1)
+        scalar(postgres_url, f"SELECT count(pg_terminate_backend(pid)) {blocked}")
+        await until(lambda: scalar(postgres_url, f"SELECT count(*) {blocked}") == 1)
+    assert (await recording).transition is Transition.RESOLVE
+
+
 async def test_locked_row_is_an_error_and_not_a_hang(store: PostgresStore, postgres_url: str) -> None:
     """Somebody who holds a request for too long makes its event fail, and later it works."""
     impatient = PostgresStore(parse_place(postgres_url), patience=0.5)
@@ -290,16 +305,22 @@ async def test_locked_row_is_an_error_and_not_a_hang(store: PostgresStore, postg
     await impatient.close()
 
 
-@pytest.mark.parametrize("setting", ["synchronous_commit"])
-async def test_server_that_forgets_is_refused(postgres_url: str, setting: str) -> None:
-    """Where a commit is not durable, no store is opened, and the error names the setting."""
-    name = postgres_url.rpartition("/")[2]
-    alter = f"ALTER DATABASE {name}"
+async def test_database_that_forgets_is_refused(postgres_url: str) -> None:
+    """Where a commit does not wait for the disk, no store is opened, and the error names the setting."""
+    alter = f"ALTER DATABASE {postgres_url.rpartition('/')[2]}"
     with (
-        execute(postgres_url, f"{alter} SET {setting} = off", f"{alter} RESET {setting}"),
-        pytest.raises(ConfigurationError, match=f"{setting} = off"),
+        execute(postgres_url, f"{alter} SET synchronous_commit = off", f"{alter} RESET synchronous_commit"),
+        pytest.raises(ConfigurationError, match="synchronous_commit = off"),
     ):
         await PostgresStore(parse_place(postgres_url)).open()
+
+
+async def test_server_that_forgets_is_refused() -> None:
+    """Nor where the disk is never told to write."""
+    with new_postgres(fsync="off") as server:
+        migrate(server.url())
+        with pytest.raises(ConfigurationError, match="fsync = off"):
+            await PostgresStore(parse_place(server.url())).open()
 
 
 async def test_server_that_is_not_there_is_named_without_its_password() -> None:
