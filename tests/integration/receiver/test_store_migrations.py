@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -129,6 +131,20 @@ async def test_migrations_make_the_tables_that_the_code_describes(
         differences = compare_metadata(context, metadata)
     engine.dispose()
     assert differences == []
+
+
+async def test_migrations_make_the_indexes_of_the_same_rows(tmp_path: Path) -> None:
+    """Alembic does not compare the conditions of indexes."""
+    await opened(f"sqlite:///{tmp_path}/ringback.db")
+    described = create_engine(f"sqlite:///{tmp_path}/described.db")
+    metadata.create_all(described)
+    described.dispose()
+    statements = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    found = []
+    for name in ("ringback.db", "described.db"):
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as file:
+            found.append(dict(file.execute(statements).fetchall()))
+    assert found[0] == found[1] != {}
 
 
 def test_versions_are_those_of_the_scripts() -> None:
