@@ -7,7 +7,7 @@
   tolerance, three and a half days.  Nothing is deleted yet; whatever is one day must be older than that.
 - A store that cannot do its work now raises :class:`~ringback_receiver.errors.StoreError`.
 
-``test_store_contract.py`` and ``test_store_contract_deadlines.py`` in ``tests/integration/receiver`` run over every store.
+``test_store_contract.py`` and ``test_store_contract_deadlines.py`` (tests/integration/receiver) run over every store.
 """
 
 from __future__ import annotations
