@@ -12,8 +12,8 @@ FAB       := apache-airflow==3.3.2 apache-airflow-providers-fab
 RESOLVE   := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench chaos forge \
-	schema constraints clean
+.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench chaos \
+	chaos-receiver forge schema constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ bench: $(READY) ## Measure what the README claims; half an hour
 	$(BIN)/python -m benchmarks.import_cost
 	$(BIN)/python -m benchmarks.guard_overhead
 	$(BIN)/python -m benchmarks.listener_cost
+	$(BIN)/python -m benchmarks.receiver_verify
+	$(BIN)/python -m benchmarks.receiver_throughput
+	$(BIN)/python -m benchmarks.receiver_match
+	$(BIN)/python -m benchmarks.receiver_waiters
+	$(BIN)/python -m benchmarks.postgres_drivers
 	$(BIN)/python -m benchmarks.relay_throughput
 	$(BIN)/python -m benchmarks.relay_throughput --sweep
 	$(BIN)/python -m benchmarks.ring_latency
@@ -83,6 +88,9 @@ bench: $(READY) ## Measure what the README claims; half an hour
 
 chaos: $(READY) ## 500 runs while everything is killed and the receiver misbehaves; SEED=n, RUNS=n
 	$(BIN)/python -m chaos --seed $(or $(SEED),1) --runs $(or $(RUNS),500)
+
+chaos-receiver: $(READY) ## Receivers and PostgreSQL killed under load, and nothing acknowledged lost; SEED=n, KILLS=n
+	$(BIN)/python -m chaos.kill_receivers --seed $(or $(SEED),1) --kills $(or $(KILLS),30)
 
 forge: $(READY) ## A million mutated events, of which none may be believed; SEED=n, EVENTS=n
 	$(BIN)/python -m chaos.forge --seed $(or $(SEED),1) --events $(or $(EVENTS),1000000)

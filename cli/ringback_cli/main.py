@@ -13,7 +13,7 @@ def main() -> None:
         import typer
     except ImportError:
         sys.exit("The ringback command needs typer: pip install 'airflow-ringback[receiver]' (or [airflow])")
-    from ringback_cli import keys, outbox, pending, relay
+    from ringback_cli import keys, outbox, pending, relay, store
 
     app = typer.Typer(
         name="ringback",
@@ -38,4 +38,5 @@ def main() -> None:
     app.add_typer(relay.app, name="relay")
     app.add_typer(outbox.app, name="outbox")
     app.add_typer(pending.app, name="pending")
+    app.add_typer(store.app, name="store")
     app()

@@ -25,7 +25,12 @@ T = TypeVar("T")
 app = typer.Typer(help="See what a receiver waits for, and what failed.", no_args_is_help=True)
 
 StoreUrl = Annotated[
-    str, typer.Option("--store", envvar="RINGBACK_STORE", help="The receiver's store, such as sqlite:///ringback.db.")
+    str,
+    typer.Option(
+        "--store",
+        envvar="RINGBACK_STORE",
+        help="The receiver's store, such as sqlite:///ringback.db; a password is better kept in the variable.",
+    ),
 ]
 RequestId = Annotated[str, typer.Argument(help="Id of a request, req_…", metavar="REQUEST_ID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

@@ -59,6 +59,5 @@ class Deadlines:
     async def look(self) -> float:
         """Look once; return the seconds until the next look."""
         expired = await self._store.expire(now=self._clock(), limit=_AT_ONCE)
-        for tracked in (await self._store.look_up(expired)).values() if expired else ():
-            self._waiters.settle(tracked)
+        self._waiters.hint(expired)
         return 0.0 if len(expired) == _AT_ONCE else LOOK_INTERVAL

@@ -11,6 +11,7 @@ from ringback_receiver.errors import MissingDependency
 
 try:
     from fastapi import APIRouter, Request, Response
+    from fastapi.routing import APIRoute
 
     from ringback_receiver._bodies import Bodies  # anyio comes with FastAPI
 except ModuleNotFoundError as error:
@@ -20,6 +21,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from ringback_receiver._answer import Answer
     from ringback_receiver._receiver import Receiver
 
 __all__ = ["make_router"]
@@ -32,8 +36,17 @@ def make_router(receiver: Receiver, path: str | None, *, max_bodies: int, body_t
     :param max_bodies: how many may be on their way at once.
     :param body_timeout: seconds within which one must be there.
     """
-    bodies = Bodies(most=max_bodies, seconds=body_timeout)
-    router = APIRouter(tags=["ringback"])
+    endpoint = _Endpoint(receiver, Bodies(most=max_bodies, seconds=body_timeout))
+
+    class Direct(APIRoute):
+        """A route that is documented as FastAPI's are, and served without what FastAPI does around an endpoint."""
+
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            if not self.dependencies:  # what somebody wants to be asked first is asked
+                self.app = endpoint
+
+    router = APIRouter(tags=["ringback"], route_class=Direct)
     if path is None:
         path = unquote(urlsplit(receiver.callback_url).path) or "/"
 
@@ -47,19 +60,40 @@ def make_router(receiver: Receiver, path: str | None, *, max_bodies: int, body_t
     )
     async def take_completion_event(request: Request) -> Response:
         """Verify a signed completion event (Standard Webhooks) and record it before answering."""
-        headers = request.headers.raw
-        try:
-            check_head(headers)
-            body = await bodies.read(request.receive)
-        except Refused as refused:
-            answer = receiver.refuse(refused.status, refused.reason, headers)
-            # What was not read is not waited for either. HTTP/2 has no such header, and no such trouble.
-            leaving = {"connection": "close"} if request.scope["http_version"].startswith("1") else {}
-            return Response(answer.body, answer.status, headers={**answer.headers, **leaving})
-        answer = await receiver.handle(headers, body)
-        return Response(answer.body, answer.status, headers=dict(answer.headers))
+        answer, headers = await endpoint.answer(request.scope, request.receive)
+        return Response(answer.body, answer.status, headers=headers)
 
     return router
+
+
+class _Endpoint:
+    """An ASGI application: a framework's request and response objects cost more than verifying a signature."""
+
+    def __init__(self, receiver: Receiver, bodies: Bodies) -> None:
+        self._receiver = receiver
+        self._bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer, headers = await self.answer(scope, receive)
+        if answer.body:
+            headers["content-length"] = str(len(answer.body))
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def answer(self, scope: Scope, receive: Receive) -> tuple[Answer, dict[str, str]]:
+        """Return the answer to a request, and its headers."""
+        headers = scope["headers"]
+        try:
+            check_head(headers)
+            body = await self._bodies.read(receive)
+        except Refused as refused:
+            answer = self._receiver.refuse(refused.status, refused.reason, headers)
+            # What was not read is not waited for either. HTTP/2 has no such header, and no such trouble.
+            leaving = {"connection": "close"} if scope["http_version"].startswith("1") else {}
+            return answer, {**answer.headers, **leaving}
+        answer = await self._receiver.handle(headers, body)
+        return answer, dict(answer.headers)
 
 
 def _described(description: str, member: str, example: str) -> dict[str, Any]:

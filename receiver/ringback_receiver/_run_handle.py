@@ -55,7 +55,7 @@ class RunHandle:
         :raises ReceiverNotOpen: the receiver closed meanwhile.
         :raises StoreError: the store cannot be read now.
         """
-        return _completion_of(await self._waiters.wait(self.request_id, timeout=timeout))
+        return _completion_of(await (await self._waiters.wait(self.request_id, timeout=timeout)))
 
     async def cancel(self) -> bool:
         """Stop waiting, for everybody; the run itself goes on, and its event is answered 410.

@@ -1,16 +1,11 @@
-"""The tables, once for every database."""
+"""The tables, once for every database; ``migrations/`` makes them."""
 
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql import text
 
-__all__ = ["VERSION", "ddl", "metadata"]
-
-VERSION = 2
-"""Of the tables below; a store of another version is refused."""
+__all__ = ["metadata"]
 
 metadata = MetaData()
 
@@ -93,15 +88,3 @@ leases = Table(
     Column("holder", Text, nullable=False),
     Column("until", Float, nullable=False),
 )
-
-
-def ddl(dialect: Dialect) -> list[str]:
-    """Return the statements that create what is missing."""
-    statements: list[str] = []
-    for table in metadata.sorted_tables:
-        statements.append(str(CreateTable(table, if_not_exists=True).compile(dialect=dialect)))
-        statements.extend(
-            str(CreateIndex(index, if_not_exists=True).compile(dialect=dialect))
-            for index in sorted(table.indexes, key=lambda index: str(index.name))
-        )
-    return statements

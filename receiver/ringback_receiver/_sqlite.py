@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -14,10 +13,13 @@ from ringback_protocol import CompletionEvent
 from ringback_receiver import _sqlite_operations as operations
 from ringback_receiver import _sqlite_oversight as oversight
 from ringback_receiver import _sqlite_queries as sql
+from ringback_receiver import _sqlite_recording as recording
+from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
+from ringback_receiver._recording import Arrival
 from ringback_receiver._sqlite_thread import SqliteThread
-from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Tracked
-from ringback_receiver.errors import ConfigurationError, MissingDependency, StoreError
+from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Settled, Tracked
+from ringback_receiver.errors import MissingDependency, StoreError
 
 __all__ = ["SqliteStore"]
 
@@ -36,6 +38,7 @@ class SqliteStore:
     def __init__(self, path: str) -> None:
         self._path = path
         self._thread = SqliteThread(self._connect)
+        self._events = GroupCommit(self._record, is_poison=_is_poison)
 
     async def open(self) -> None:
         with _Translated(self._path):
@@ -43,6 +46,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         with _Translated(self._path):
+            await self._events.finish()
             await self._thread.stop()
 
     async def register(self, request: PendingRequest, *, handlers: Sequence[str], adopt: bool = False) -> Registered:
@@ -51,10 +55,19 @@ class SqliteStore:
     async def record(
         self, event: CompletionEvent, body: bytes, *, received_at: float, handlers: Sequence[str]
     ) -> Recorded:
-        return await self._write(lambda connection: operations.record(connection, event, body, received_at, handlers))
+        arrival = Arrival(event=event, body=body, received_at=received_at, handlers=handlers)
+        with _Translated(self._path):
+            self._thread.require_running()
+            return await self._events.submit(arrival)
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         return await self._read(lambda connection: operations.look_up(connection, request_ids))
+
+    async def settled(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
+        return await self._read(lambda connection: operations.settled(connection, request_ids))
+
+    def watch(self, settled: Settled) -> None:
+        """Nobody tells: what another process does is found by looking."""
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled"))
@@ -124,6 +137,11 @@ class SqliteStore:
     async def history(self, request_id: str) -> History | None:
         return await self._read(lambda connection: oversight.history(connection, request_id))
 
+    # --- inside
+
+    async def _record(self, arrivals: Sequence[Arrival]) -> Sequence[Recorded]:
+        return await self._thread.write(lambda connection: recording.record(connection, arrivals))
+
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with _Translated(self._path):
             return await self._thread.write(operation)
@@ -160,6 +178,11 @@ class _Translated:
             raise StoreError(f"SQLite store {self._path}: {error}") from error
 
 
+def _is_poison(error: Exception) -> bool:
+    """Whether one event may be to blame: everything but a file that cannot be written now."""
+    return not isinstance(error, sqlite3.OperationalError | OSError)
+
+
 def _change_marker(connection: sqlite3.Connection) -> Hashable:
     """Tell of changes by other connections (``data_version``) and by this one (``total_changes``)."""
     (version,) = connection.execute("PRAGMA data_version").fetchone()
@@ -176,11 +199,15 @@ def _create_private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Set the connection up and create what is missing; other processes may be doing the same."""
+    """Set the connection up and bring the file to our schema; other processes may be doing the same."""
+    try:
+        from ringback_receiver._migrate import migrate_sqlite
+    except ModuleNotFoundError as error:
+        raise MissingDependency("the store needs SQLAlchemy: pip install 'airflow-ringback[receiver]'") from error
     deadline = time.monotonic() + OPENING_PATIENCE
     while True:
         try:
-            _create_tables(connection, path)  # first: a file of another version is left as it is
+            migrate_sqlite(connection, path)  # first: a file of another version is left as it is
             for pragma in sql.PRAGMAS:
                 connection.execute(pragma)
             return
@@ -189,28 +216,3 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
-
-
-def _create_tables(connection: sqlite3.Connection, path: str) -> None:
-    """Create what is missing, in a file that has none of our tables yet or those of our version.
-
-    :raises ConfigurationError: they are of another.
-    """
-    try:
-        from sqlalchemy.dialects.sqlite import dialect
-
-        from ringback_receiver._schema import VERSION, ddl, metadata
-    except ModuleNotFoundError as error:
-        raise MissingDependency("the store needs SQLAlchemy: pip install 'airflow-ringback[receiver]'") from error
-    with connection:  # commits, or rolls back
-        connection.execute("BEGIN IMMEDIATE")
-        tables = json.dumps(list(metadata.tables))
-        version, existing = connection.execute(sql.SCHEMA, {"tables": tables}).fetchone()
-        if version != VERSION and (version != 0 or existing):
-            raise ConfigurationError(
-                f"store: {path} has schema version {version}, and this release of airflow-ringback knows {VERSION}: "
-                + ("upgrade airflow-ringback" if version > VERSION else "move the file away, and a new one is made")
-            )
-        for statement in ddl(dialect()):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")

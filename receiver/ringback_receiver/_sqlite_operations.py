@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver import _sqlite_queries as sql
-from ringback_receiver._completion import Completion
 from ringback_receiver._handlers import backoff, describe
-from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, as_of, match
-from ringback_receiver._store import FailingCall, HandlerCall, Recorded, Registered, Tracked
+from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState
+from ringback_receiver._parked import take_parked
+from ringback_receiver._rows import completion_of, tracked_of
+from ringback_receiver._store import FailingCall, HandlerCall, Registered, Tracked
 
 __all__ = [
     "claim_calls",
@@ -22,11 +22,11 @@ __all__ = [
     "finish_call",
     "leave_pending",
     "look_up",
-    "record",
     "register",
     "renew_calls",
     "retry_call",
-    "tracked_of",
+    "settled",
+    "texts",
 ]
 
 log = logging.getLogger("ringback_receiver")
@@ -50,54 +50,29 @@ def register(
         return _adopt(connection, *earlier)
     connection.execute(sql.INSERT_REQUEST, row)
     about = {"request_id": request.request_id, "dag_id": request.dag_id, "run_id": request.run_id}
-    for _, event_id, body in connection.execute(sql.PARKED_EVENTS, about).fetchall():
-        event = decode_event(body)
-        transition = match(request, event, seen=False)
-        connection.execute(
-            sql.MATCH_PARKED_EVENT,
-            {"transition": transition.value, "request_id": request.request_id, "event_id": event_id},
-        )
-        request = _make(connection, transition, request, event, request.created_at, handlers)
+    bodies = [body for _, _, body in connection.execute(sql.PARKED_EVENTS, about)]
+    request, taken = take_parked(request, bodies)
+    for event in taken:
+        matched = {"event_id": event.event_id, "request_id": request.request_id, "transition": event.transition.value}
+        connection.execute(sql.MATCH_PARKED_EVENT, matched)
+        if event.transition in REACHES_HANDLERS:
+            turns = [{**matched, "handler": handler, "due": request.created_at} for handler in handlers]
+            connection.executemany(sql.INSERT_CALL, turns)
+    if taken:
+        after = {"request_id": request.request_id, "state": request.state, "event_id": request.event_id}
+        connection.execute(sql.CHANGE_REQUEST, after)
     return Registered(request=request)
-
-
-def record(
-    connection: sqlite3.Connection,
-    event: CompletionEvent,
-    body: bytes,
-    received_at: float,
-    handlers: Sequence[str],
-) -> Recorded:
-    """Find the candidate, decide, write."""
-    seen = connection.execute(sql.EVENT_SEEN, {"event_id": event.id}).fetchone() is not None
-    tracked = _as_of(connection, _candidate(connection, event), received_at)
-    transition = match(tracked.request if tracked else None, event, seen=seen)
-    if not seen:
-        connection.execute(
-            sql.INSERT_EVENT,
-            {
-                "event_id": event.id,
-                "request_id": tracked.request.request_id if tracked else None,
-                "correlation_id": event.correlationid,
-                "dag_id": event.data.dag_id,
-                "run_id": event.data.run_id,
-                "transition": transition.value,
-                "received_at": received_at,
-                "body": body,
-            },
-        )
-    if tracked is not None:
-        request = _make(connection, transition, tracked.request, event, received_at, handlers)
-        completion = tracked.completion
-        if transition is Transition.RESOLVE:
-            completion = _completion(event, request.request_id, request.metadata)
-        tracked = Tracked(request=request, completion=completion)
-    return Recorded(transition=transition, tracked=tracked)
 
 
 def look_up(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read requests with their completions."""
-    rows = connection.execute(sql.REQUESTS_BY_ID, {"ids": _json(request_ids)})
+    rows = connection.execute(sql.REQUESTS_BY_ID, {"ids": texts(request_ids)})
+    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
+
+
+def settled(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
+    """Read those that are no longer pending."""
+    rows = connection.execute(sql.SETTLED_BY_ID, {"ids": texts(request_ids)})
     return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
 
 
@@ -121,7 +96,7 @@ def claim_calls(
     connection: sqlite3.Connection, handlers: Sequence[str], now: float, lease_until: float, limit: int
 ) -> list[HandlerCall]:
     """Lease what is due; what cannot be read is put off, so that it does not hold up the others."""
-    due = {"handlers": _json(handlers), "now": now, "limit": limit}
+    due = {"handlers": texts(handlers), "now": now, "limit": limit}
     calls = []
     for event_id, handler, attempts, body, transition, request_id, metadata in connection.execute(
         sql.DUE_CALLS, due
@@ -129,12 +104,7 @@ def claim_calls(
         key = {"event_id": event_id, "handler": handler, "attempts": attempts}
         connection.execute(sql.CLAIM_CALL, {**key, "lease_until": lease_until})
         try:
-            completion = _completion(
-                decode_event(body),
-                request_id,
-                msgspec.json.decode(metadata),
-                Transition(transition),
-            )
+            completion = completion_of(body, transition, request_id, metadata)
         except Exception as error:  # a newer release may be able to read it
             put_off = now + backoff(attempts, 0.0)
             connection.execute(sql.RETRY_CALL, {**key, "due": put_off, "error": describe(error)})
@@ -166,25 +136,6 @@ def failing_calls(connection: sqlite3.Connection, limit: int) -> list[FailingCal
     return [FailingCall(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def _candidate(connection: sqlite3.Connection, event: CompletionEvent) -> Tracked | None:
-    request_id = event.correlationid
-    if request_id is None:
-        run = {"dag_id": event.data.dag_id, "run_id": event.data.run_id}
-        row = connection.execute(sql.REQUEST_BY_RUN, run).fetchone()
-        if row is None:
-            return None
-        (request_id,) = row
-    return look_up(connection, [request_id]).get(request_id)
-
-
-def _as_of(connection: sqlite3.Connection, tracked: Tracked | None, now: float) -> Tracked | None:
-    """Let a request expire, if nobody has noticed yet that its deadline has passed."""
-    if tracked is None or (request := as_of(tracked.request, now)) is tracked.request:
-        return tracked
-    connection.execute(sql.EXPIRE_REQUEST, {"request_id": request.request_id})
-    return Tracked(request=request)
-
-
 def _adopt(connection: sqlite3.Connection, request_id: str) -> Registered:
     """Ask for a run again on behalf of the request that asked for it first."""
     found = look_up(connection, [request_id])[request_id].request.state
@@ -193,55 +144,10 @@ def _adopt(connection: sqlite3.Connection, request_id: str) -> Registered:
     return Registered(request=look_up(connection, [request_id])[request_id].request, found=found)
 
 
-def _make(
-    connection: sqlite3.Connection,
-    transition: Transition,
-    request: PendingRequest,
-    event: CompletionEvent,
-    now: float,
-    handlers: Sequence[str],
-) -> PendingRequest:
-    """Write what the transition changes beyond the event's own row; return the request as it is then."""
-    if transition is Transition.RESOLVE:
-        connection.execute(sql.RESOLVE_REQUEST, {"event_id": event.id, "request_id": request.request_id})
-        request = msgspec.structs.replace(request, state="resolved", reason=None, event_id=event.id)
-    elif transition is Transition.PROGRESS and request.state == "abandoned":
-        connection.execute(sql.REVIVE_REQUEST, {"request_id": request.request_id})
-        request = msgspec.structs.replace(request, state="pending", reason=None)
-    if transition in REACHES_HANDLERS:
-        turns = [{"event_id": event.id, "handler": handler, "due": now} for handler in handlers]
-        connection.executemany(sql.INSERT_CALL, turns)
-    return request
-
-
-def tracked_of(row: tuple[Any, ...]) -> Tracked:
-    """Read a row of :data:`.REQUESTS_BY_ID`, or of another query with its columns."""
-    *columns, body = row
-    kept = dict(zip(PendingRequest.__struct_fields__, columns, strict=True))
-    kept["metadata"] = msgspec.json.decode(kept["metadata"])
-    kept["confirmed"] = bool(kept["confirmed"])
-    request = PendingRequest(**kept)
-    if body is None:
-        return Tracked(request=request)
-    completion = _completion(decode_event(body), request.request_id, request.metadata)
-    return Tracked(request=request, completion=completion)
-
-
-def _completion(
-    event: CompletionEvent, request_id: str, metadata: Any, transition: Transition = Transition.RESOLVE
-) -> Completion:
-    return Completion(
-        event=event,
-        request_id=request_id,
-        metadata=metadata,
-        revision=transition is Transition.REVISE,
-        late=transition is Transition.LATE,
-    )
-
-
 def _key(call: HandlerCall) -> dict[str, Any]:
     return {"event_id": call.completion.event_id, "handler": call.handler, "attempts": call.attempts}
 
 
-def _json(texts: Sequence[str]) -> str:
-    return msgspec.json.encode(list(texts)).decode()
+def texts(values: Sequence[str]) -> str:
+    """Return texts as the JSON array that a query takes for a list."""
+    return msgspec.json.encode(list(values)).decode()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
-from ringback_receiver._sqlite_operations import look_up, tracked_of
+from ringback_receiver._rows import tracked_of
+from ringback_receiver._sqlite_operations import look_up
 from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History
 
 __all__ = [

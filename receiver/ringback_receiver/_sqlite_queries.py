@@ -5,13 +5,14 @@ from __future__ import annotations
 __all__ = [
     "ADOPTABLE_REQUEST",
     "CALLS_OF",
+    "CHANGE_REQUEST",
     "CLAIM_CALL",
     "CONFIRM_REQUEST",
     "COUNT_TRIGGER",
     "DUE_CALLS",
     "DUE_CHECKS",
     "EVENTS_OF",
-    "EVENT_SEEN",
+    "EVENTS_SEEN",
     "EXPIRE_REQUEST",
     "FAILING_CALLS",
     "FINISH_CALL",
@@ -31,11 +32,10 @@ __all__ = [
     "RENEW_CALL",
     "REQUESTS_BY_ID",
     "REQUEST_BY_RUN",
-    "RESOLVE_REQUEST",
     "RETRY_CALL",
     "RETRY_FAILED",
     "REVIVE_REQUEST",
-    "SCHEMA",
+    "SETTLED_BY_ID",
     "SETTLED_REQUESTS",
 ]
 
@@ -48,13 +48,6 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
 )
 
-# The version that the file says it has, and how many of our tables are there.
-SCHEMA = """
-SELECT v.user_version, (SELECT count(*) FROM sqlite_master
-                         WHERE type = 'table' AND name IN (SELECT value FROM json_each(:tables)))
-  FROM pragma_user_version v
-"""
-
 # --- requests
 
 # A request with the body of the event that resolved it.
@@ -64,6 +57,8 @@ SELECT r.request_id, r.dag_id, r.run_id, r.callback_url, r.created_at, r.metadat
   FROM requests r LEFT JOIN events e ON e.event_id = r.event_id
  WHERE r.request_id IN (SELECT value FROM json_each(:ids))
 """
+
+SETTLED_BY_ID = REQUESTS_BY_ID + "   AND r.state <> 'pending'\n"
 
 # For events without a correlation id. A run id that Airflow once rejected may be asked for again: the
 # request that still waits comes first, then the newest.
@@ -97,8 +92,9 @@ REVIVE_REQUEST = """
 UPDATE requests SET state = 'pending', reason = NULL WHERE request_id = :request_id AND state = 'abandoned'
 """
 
-RESOLVE_REQUEST = """
-UPDATE requests SET state = 'resolved', reason = NULL, event_id = :event_id WHERE request_id = :request_id
+# What an event makes of a request.
+CHANGE_REQUEST = """
+UPDATE requests SET state = :state, reason = NULL, event_id = :event_id WHERE request_id = :request_id
 """
 
 # Cancelling or abandoning what is no longer pending changes nothing. `triggers` is the fence: a request
@@ -110,7 +106,7 @@ UPDATE requests SET state = :state, reason = :reason
 
 # --- events
 
-EVENT_SEEN = "SELECT 1 FROM events WHERE event_id = :event_id"
+EVENTS_SEEN = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(:ids))"
 
 INSERT_EVENT = """
 INSERT INTO events (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body)

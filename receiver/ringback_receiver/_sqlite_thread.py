@@ -76,9 +76,16 @@ class SqliteThread:
         result: T = await self._put(_Job(self._checked(operation), writes=False))
         return result
 
-    def _checked(self, operation: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+    def require_running(self) -> None:
+        """Return if operations can be run.
+
+        :raises sqlite3.ProgrammingError: it was not started, or is stopped.
+        """
         if not self._running:
             raise sqlite3.ProgrammingError("the store is closed")
+
+    def _checked(self, operation: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+        self.require_running()
         return operation
 
     def _put(self, job: _Job) -> asyncio.Future[Any]:

@@ -7,13 +7,13 @@
   tolerance, three and a half days.  Nothing is deleted yet; whatever is one day must be older than that.
 - A store that cannot do its work now raises :class:`~ringback_receiver.errors.StoreError`.
 
-``tests/integration/receiver/test_store_contract.py`` runs over every store.
+``test_store_contract.py`` and ``test_store_contract_deadlines.py`` (tests/integration/receiver) run over every store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -21,7 +21,11 @@ from ringback_protocol import CompletionEvent
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
 
-__all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Store", "Tracked"]
+__all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Settled", "Store", "Tracked"]
+
+
+Settled: TypeAlias = Callable[[Collection[str] | None], None]
+"""Who wants to know which requests another process has settled; see :meth:`Store.watch`."""
 
 
 class Tracked(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,8 +151,8 @@ class Store(Protocol):
     ) -> Recorded:
         """Keep an event, unless its id is known, and make the transition that it means.
 
-        The transition is that of the request :func:`~ringback_receiver._matching.as_of` ``received_at``: one
-        whose deadline has passed is marked as expired, in the same transaction.
+        The transition is that of the request :func:`~ringback_receiver._matching.as_of` ``received_at``: if its
+        deadline has passed, a new event marks it as expired, in the same transaction.
 
         :param body: the event's raw bytes.
         :param handlers: whose turn it is if it resolves or revises a request, or comes late.
@@ -156,6 +160,15 @@ class Store(Protocol):
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         """Return those of the requests that exist."""
+
+    async def settled(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
+        """Return those of the requests that are no longer pending."""
+
+    def watch(self, settled: Settled) -> None:
+        """Have it called, in the event loop, with the ids of requests that another process has settled.
+
+        It is a hint: it may come late, or never, and with ``None`` when any may have been settled.
+        """
 
     async def cancel(self, request_id: str) -> Tracked | None:
         """Cancel a request that is pending, and return it as it is now, or ``None`` if there is none."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from ringing import URL, FakeAirflow, Line, said
 from serving import serving
+from store_servers import new_postgres
 
+from demo.local_postgres import LocalPostgres
 from ringback_protocol import PrivateKey
 from ringback_receiver import Receiver
+from ringback_receiver._migrate import migrate
 
 
 @pytest.fixture
@@ -24,6 +28,30 @@ def anyio_backend() -> str:
 def key() -> PrivateKey:
     """The notifier's key."""
     return PrivateKey.generate()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """A server that stays up."""
+    with new_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres: LocalPostgres) -> str:
+    """A database with the store's tables."""
+    url = postgres.create("store")
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def postgres_url(migrated_url: str) -> str:
+    """An empty store in PostgreSQL; a database for each test would take longer than the test."""
+    with psycopg.connect(migrated_url, autocommit=True) as connection:
+        for table in ("leases", "handler_calls", "events", "requests"):
+            connection.execute(f"DELETE FROM ringback.{table}".encode())
+    return migrated_url
 
 
 @pytest.fixture

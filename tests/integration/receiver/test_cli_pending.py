@@ -17,7 +17,7 @@ from ringing import URL, make_event
 
 from ringback_protocol import encode_event
 from ringback_receiver._matching import PendingRequest
-from ringback_receiver._sqlite import SqliteStore
+from ringback_receiver._store_url import store_from_url
 
 pytestmark = pytest.mark.anyio
 
@@ -25,13 +25,19 @@ Ringback = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-async def ringback(tmp_path: Path) -> Ringback:
+def store_url(tmp_path: Path) -> str:
+    """An empty store's URL."""
+    return f"sqlite:///{tmp_path}/ringback.db"
+
+
+@pytest.fixture
+async def ringback(store_url: str, tmp_path: Path) -> Ringback:
     """Run ``ringback pending …`` beside a store.
 
     One request waits, one is resolved and its handlers ``flaky`` and ``tired`` failed, one was abandoned.
     """
     now = time.time()
-    store = SqliteStore(str(tmp_path / "ringback.db"))
+    store = store_from_url(store_url)
     await store.open()
     waiting = request(1, now - 7_300, deadline=now + 7_300, next_check=now + 61, metadata={"order": 7})
     for each in (waiting, request(2, now - 60), request(3, now - 60)):
@@ -48,7 +54,7 @@ async def ringback(tmp_path: Path) -> Ringback:
             await store.finish_call(call, at=now)
     await store.close()
 
-    def run(*arguments: str, store: str = f"sqlite:///{tmp_path}/ringback.db") -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, store: str = store_url) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "ringback_cli", "pending", *arguments],
             env={**os.environ, "RINGBACK_STORE": store, "COLUMNS": "200"},
@@ -141,11 +147,29 @@ async def test_retry_makes_failed_calls_due(ringback: Ringback) -> None:
     assert ringback("retry", "req_1").returncode == 1
 
 
+class TestPostgresql:
+    """The same beside a store in PostgreSQL."""
+
+    @pytest.fixture
+    def store_url(self, postgres_url: str) -> str:
+        return postgres_url
+
+    async def test_every_command_works(self, ringback: Ringback) -> None:
+        """What waits and fails is there; a handler is tried again, a request is cancelled."""
+        listed = json.loads(ringback("list", "--json").stdout)
+        assert [request["request_id"] for request in listed["requests"]] == ["req_1"]
+        assert sorted(call["handler"] for call in listed["handlers"]) == ["flaky", "tired"]
+        assert "handler tired" in ringback("show", "req_2").stdout
+        assert ringback("retry", "--all").stdout == "2 calls of handlers are due now.\n"
+        assert ringback("cancel", "req_1").stdout == "req_1: cancelled\n"
+
+
 @pytest.mark.parametrize(
     ("store", "problem"),
     [
         ("sqlite:///nowhere.db", "there is no store sqlite:///nowhere.db here"),
         ("mysql://user:secret@host/db", "mysql://…"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "postgresql://user@127.0.0.1:1/x"),
     ],
 )
 async def test_store_that_is_not_there_is_not_made(

@@ -9,7 +9,17 @@ import pytest
 
 import ringback_receiver
 
-NEVER = ("airflow", "fastapi", "starlette", "sqlalchemy", "uvicorn", "ringback_notifier")
+NEVER = (
+    "airflow",
+    "fastapi",
+    "starlette",
+    "sqlalchemy",
+    "uvicorn",
+    "alembic",
+    "asyncpg",
+    "psycopg",
+    "ringback_notifier",
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +28,7 @@ NEVER = ("airflow", "fastapi", "starlette", "sqlalchemy", "uvicorn", "ringback_n
         ("import ringback_receiver", (*NEVER, "httpx", "cryptography", "msgspec")),
         ("from ringback_receiver import Receiver, RunHandle, Completion, ReceiverError", (*NEVER, "httpx")),
         ("from ringback_receiver import AsyncAirflowClient, AirflowClient", NEVER),
+        ("from ringback_receiver.testing import MemoryStore", (*NEVER, "httpx", "sqlite3")),
     ],
 )
 def test_import_stays_light(code: str, forbidden: tuple[str, ...]) -> None:

@@ -38,8 +38,7 @@ async def test_waiter_here_is_told_without_the_poll(tmp_path: Path) -> None:
     )
     await store.register(request, handlers=[])
     waiters = Waiters(store, poll_interval=3600)
-    waiting = asyncio.create_task(waiters.wait("req_1", timeout=5))
-    await asyncio.sleep(0.05)
+    waiting = await waiters.wait("req_1", timeout=5)
     assert await Deadlines(store, waiters, lambda: 9.9).look() > 0
     assert not waiting.done()
     await Deadlines(store, waiters, lambda: 10.0).look()

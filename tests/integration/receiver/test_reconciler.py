@@ -25,7 +25,7 @@ from ringback_receiver import (
     RunHandle,
     TriggerUnconfirmed,
 )
-from ringback_receiver._sqlite import SqliteStore
+from ringback_receiver._store_url import store_from_url
 
 pytestmark = pytest.mark.anyio
 
@@ -45,15 +45,26 @@ async def client(server: RunsServer) -> AsyncIterator[AsyncAirflowClient]:
         yield client
 
 
+in_both = pytest.mark.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def new_receiver(tmp_path: Path, key: PrivateKey, client: AsyncAirflowClient) -> NewReceiver:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A file's, unless a test wants it of both kinds."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/ringback.db"
+
+
+@pytest.fixture
+def new_receiver(store_url: str, key: PrivateKey, client: AsyncAirflowClient) -> NewReceiver:
     """Return a way to make replicas: of one store, one URL, one Airflow; they ask after a fifth of a second."""
 
     def make(**options: Any) -> Receiver:
         return Receiver(
             URL,
             str(key.public()),
-            store=f"sqlite:///{tmp_path}/ringback.db",
+            store=store_url,
             **{"airflow": client, "reconcile": (0.2, 0.2), **options},
         )
 
@@ -202,6 +213,7 @@ async def three_replicas(new_receiver: NewReceiver) -> AsyncIterator[list[Replic
         yield replicas
 
 
+@in_both
 async def test_replicas_do_not_all_ask(new_receiver: NewReceiver) -> None:
     """One does; when it closes another goes on; and whoever waits is woken wherever he is."""
     async with three_replicas(new_receiver) as replicas:
@@ -221,11 +233,12 @@ async def test_replicas_do_not_all_ask(new_receiver: NewReceiver) -> None:
         assert replicas[0].server.lists == []
 
 
+@in_both
 async def test_replica_that_was_killed_is_replaced_when_its_lease_ends(
-    new_receiver: NewReceiver, server: RunsServer, tmp_path: Path
+    new_receiver: NewReceiver, server: RunsServer, store_url: str
 ) -> None:
     """Not before: it may only be slow."""
-    store = SqliteStore(str(tmp_path / "ringback.db"))
+    store = store_from_url(store_url)
     await store.open()
     now = time.time()
     assert await store.hold_lease(f"reconciler {URL}", holder="dead", now=now, until=now + 1.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from ringing import URL, make_event, signed
 from serving import serving
 from starlette.middleware.base import RequestResponseEndpoint
@@ -189,3 +189,25 @@ async def test_router_works_behind_a_middleware(tmp_path: Path, key: PrivateKey)
     async with receiver, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         assert (await client.post(PATH, headers=headers, content=body)).status_code == 202
         assert (await client.post(PATH, headers=headers, content=body + b" " * MAX_EVENT_BYTES)).status_code == 413
+
+
+async def test_dependency_is_asked_first(tmp_path: Path, key: PrivateKey) -> None:
+    """Whoever includes the router with a dependency has it asked, and without one FastAPI's ways are not gone."""
+    receiver = Receiver(URL, [str(key.public())], store=f"sqlite:///{tmp_path}/ringback.db")
+
+    async def nobody(request: Request) -> None:
+        raise HTTPException(418)
+
+    guarded, open_ = FastAPI(), FastAPI()
+    guarded.include_router(receiver.router, dependencies=[Depends(nobody)])
+    open_.include_router(receiver.router)
+    post = signed(make_event("req_1", "run_1"), key)
+    statuses = []
+    async with receiver:
+        for app in (guarded, open_):
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+                answer = await client.post(PATH, headers=post[0], content=post[1])
+                statuses.append(answer.status_code)
+                assert (await client.get(PATH)).status_code == 405
+    assert statuses == [418, 202]
+    assert guarded.openapi()["paths"] == open_.openapi()["paths"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,17 +18,25 @@ from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._store import Recorded, Registered, Store
 from ringback_receiver._store_url import store_from_url
 from ringback_receiver.errors import StoreError
+from ringback_receiver.testing import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
+INCOMPRESSIBLE = random.Random(1).randbytes(1_900).hex()
+"""Longer than what an index of PostgreSQL's takes."""
 RERUN = STARTED + timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql", "memory"])
 def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Return a way to connect to one and the same store, as each process does."""
-    urls = {"sqlite": f"sqlite:///{tmp_path}/ringback.db"}
-    return lambda: store_from_url(urls[request.param])
+    if request.param == "memory":
+        memory = MemoryStore()
+        return lambda: MemoryStore(memory)
+    if request.param == "postgresql":
+        url = str(request.getfixturevalue("postgres_url"))
+        return lambda: store_from_url(url)
+    return lambda: store_from_url(f"sqlite:///{tmp_path}/ringback.db")
 
 
 @pytest.fixture
@@ -328,13 +337,25 @@ async def test_failing_operation_fails_alone(store: Store) -> None:
     assert set(await store.look_up(["req_1", "req_2", "req_3"])) == {"req_1", "req_3"}
 
 
-async def test_cancelled_caller_does_not_stop_the_store(store: Store) -> None:
-    """An operation whose caller went away takes place all the same, and the next one works."""
-    task = asyncio.create_task(register(store, wanted()))
+async def test_cancelled_caller_does_not_stop_the_store(new_store: Callable[[], Store], store: Store) -> None:
+    """An operation whose caller went away takes place all the same, at the latest before the store is closed."""
+    tasks = [
+        asyncio.create_task(register(store, wanted())),
+        asyncio.create_task(record(store, make_event("req_2", "run_2"))),
+    ]
     await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-    assert await state_of(store) == "pending"
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await register(store, wanted("req_3", run_id="run_3"))
+    await store.close()
+    again = new_store()
+    await again.open()
+    found = await again.look_up(["req_1", "req_3"])
+    repeated = await record(again, make_event("req_2", "run_2"))
+    await again.close()
+    assert set(found) == {"req_1", "req_3"}
+    assert repeated.transition is Transition.DUPLICATE
 
 
 async def test_other_process_sees_what_is_committed(store: Store, other: Store) -> None:
@@ -353,6 +374,62 @@ async def test_change_marker_tells_of_changes(store: Store, other: Store) -> Non
     await register(other, wanted("req_2", run_id="run_2"))
     changed_elsewhere = await store.change_marker()
     assert len({still, changed_here, changed_elsewhere}) == 3
+
+
+async def test_settled_requests_are_told_from_pending_ones(store: Store) -> None:
+    """One query for all who wait brings those alone for whom waiting is over."""
+    for number in range(4):
+        await register(store, wanted(f"req_{number}", run_id=f"run_{number}"))
+    resolved = await record(store, make_event("req_0", "run_0"))
+    await store.cancel("req_1")
+    await store.abandon("req_2", reason="no")
+    settled = await store.settled([f"req_{number}" for number in range(5)])
+    assert set(settled) == {"req_0", "req_1", "req_2"}
+    assert settled["req_0"] == resolved.tracked
+
+
+async def test_different_endings_at_once_keep_their_order(store: Store) -> None:
+    """Whatever shares a commit, of several endings that come one after another the first resolves."""
+    await register(store, wanted())
+    endings = [make_event("req_1", "run_1", start_date=STARTED + timedelta(hours=hour)) for hour in range(5)]
+    outcomes = await asyncio.gather(*(record(store, ending) for ending in (*endings, endings[0])))
+    assert [recorded.transition for recorded in outcomes] == [
+        Transition.RESOLVE,
+        *[Transition.REVISE] * 4,
+        Transition.DUPLICATE,
+    ]
+    assert outcomes[0].tracked == outcomes[-1].tracked == (await store.look_up(["req_1"]))["req_1"]
+
+
+async def test_racing_event_and_registration_find_each_other(store: Store, other: Store) -> None:
+    """Whichever is first, an event is never parked beside its request."""
+    for number in range(40):
+        name, run_id = f"req_{number}", f"run_{number}"
+        event = make_event(name if number % 2 else None, run_id)
+        await asyncio.gather(record(other, event), register(store, wanted(name, run_id=run_id)))
+        assert await state_of(store, name) == "resolved"
+
+
+@pytest.mark.parametrize("odd", ["\0", "sales\0\0", "", "'; --", "\u2028", INCOMPRESSIBLE, "\U0001f4de" * 1_000])
+async def test_odd_texts_are_recorded_once(store: Store, odd: str) -> None:
+    """Whoever signs may name his run as he likes: the event is kept, and known again."""
+    for event in (make_event(None, odd, dag_id=odd), make_event(odd, "run_1"), make_event("req_1", odd)):
+        assert (await record(store, event)).transition is Transition.PARK
+        assert (await record(store, event)).transition is Transition.DUPLICATE
+
+
+async def test_odd_errors_and_metadata_are_kept(store: Store) -> None:
+    """What a handler says when it fails may be anything, and so may metadata."""
+    metadata = ["\0", {"\0": "\u2028"}]
+    await register(store, wanted(metadata=metadata))
+    assert (await store.look_up(["req_1"]))["req_1"].request.metadata == metadata
+    await record(store, make_event("req_1", "run_1"), handlers=("h",))
+    (call,) = await claim(store, now=200.0)
+    await store.retry_call(call, due=210.0, error="ValueError: \0 is no number")
+    (failing,) = await store.failing_calls(limit=10)
+    assert "is no number" in failing.error
+    tracked = await store.abandon("req_1", reason="\0")
+    assert tracked is not None
 
 
 async def claim(store: Store, *, now: float, lease: float = 30.0, names: tuple[str, ...] = ("h",)) -> Any:

@@ -37,16 +37,32 @@ async def test_request_is_kept_with_its_times(store: Store) -> None:
 
 async def test_overdue_requests_expire_once(store: Store, other: Store) -> None:
     """The id of what is past its deadline is returned by the one look that finds it, the oldest deadline first."""
-    for number, deadline in ((1, 120.0), (2, 110.0), (3, 130.1), (4, None)):
+    for number, deadline in ((5, 129.0), (1, 120.0), (2, 110.0), (3, 130.1), (4, None)):
         await register(store, wanted(f"req_{number}", run_id=f"run_{number}", deadline=deadline))
     await store.cancel("req_3")
     assert await store.expire(now=109.9, limit=10) == []
     assert await store.expire(now=130.0, limit=1) == ["req_2"]
-    assert await other.expire(now=130.0, limit=10) == ["req_1"]
+    assert await other.expire(now=130.0, limit=10) == ["req_1", "req_5"]
     first = (await store.look_up(["req_2"]))["req_2"]
     assert (first.request.state, first.settled, first.completion) == ("expired", True, None)
     assert await store.expire(now=1e9, limit=10) == []
     assert await state_of(store, "req_4") == "pending"
+
+
+async def test_two_who_look_at_once_expire_each_request_once(store: Store, other: Store) -> None:
+    """Between them they get every id, and none twice."""
+    for number in range(20):
+        await register(store, wanted(f"req_{number}", run_id=f"run_{number}", deadline=110.0))
+    both = await asyncio.gather(*(each.expire(now=130.0, limit=20) for each in (store, other, store, other)))
+    assert sorted(id for ids in both for id in ids) == sorted(f"req_{number}" for number in range(20))
+
+
+async def test_look_that_finds_nothing_changes_nothing(store: Store) -> None:
+    """Whoever polls for changes is not made to look at his requests every second."""
+    await register(store, wanted(deadline=150.0))
+    marker = await store.change_marker()
+    assert await store.expire(now=149.0, limit=10) == []
+    assert await store.change_marker() == marker
 
 
 @pytest.mark.parametrize("noticed", [True, False])
@@ -221,6 +237,9 @@ async def test_work_of_a_turn_that_was_given_up_counts(store: Store) -> None:
     (new,) = await claim(store, now=230.0)
     await store.give_up_call(new, at=231.0, error="no")
     await store.finish_call(old, at=232.0)
+    history = await store.history("req_1")
+    assert history is not None
+    assert [(turn.done_at, turn.given_up_at, turn.error) for turn in history.calls] == [(232.0, None, None)]
     assert await store.failing_calls(limit=10) == []
     assert await store.retry_failed(now=300.0) == 0
 

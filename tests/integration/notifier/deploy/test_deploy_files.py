@@ -117,7 +117,8 @@ def test_the_manifests_fit_together() -> None:
     (mount,) = container["volumeMounts"]
     (store,) = [entry["value"] for entry in container["env"] if entry["name"] == "RINGBACK_STORE"]
     assert store.startswith(f"sqlite:///{mount['mountPath']}/")
-    assert found["Deployment", "portal"]["spec"]["replicas"] == 1
+    spec = found["Deployment", "portal"]["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate"), "two pods cannot share the file"
 
 
 def test_the_probes_tell_a_broken_store_from_a_dead_process(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""How concurrent items share a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from ringback_receiver._group_commit import GroupCommit
+
+pytestmark = pytest.mark.anyio
+
+
+class Ledger:
+    """Writes a batch in a moment, all or nothing, and refuses what is negative."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun = asyncio.Event()
+        self.away = False
+
+    async def write(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        self.begun.set()
+        await asyncio.sleep(0.01)
+        if self.away:
+            raise ConnectionError("away")
+        if min(items) < 0:
+            raise ValueError(f"{min(items)} is negative")
+        return [item * 10 for item in items]
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+def commits(ledger: Ledger, *, most: int = 256) -> GroupCommit[int, int]:
+    return GroupCommit(ledger.write, is_poison=lambda error: isinstance(error, ValueError), most=most)
+
+
+async def test_what_arrives_during_a_commit_is_the_next_batch(ledger: Ledger) -> None:
+    """The first goes at once, alone; everything that came meanwhile goes together."""
+    group = commits(ledger)
+    first = group.submit(0)
+    await ledger.begun.wait()
+    rest = [group.submit(item) for item in range(1, 50)]
+    assert await asyncio.gather(first, *rest) == [item * 10 for item in range(50)]
+    assert ledger.batches == [[0], list(range(1, 50))]
+
+
+async def test_batch_is_bounded(ledger: Ledger) -> None:
+    """Nobody waits for more than so many others."""
+    group = commits(ledger, most=20)
+    await asyncio.gather(*map(group.submit, range(50)))
+    assert [len(batch) for batch in ledger.batches] == [20, 20, 10]
+
+
+async def test_poison_fails_alone(ledger: Ledger) -> None:
+    """Its batch is halved until it stands alone; everything else is written once, in its order."""
+    group = commits(ledger)
+    outcomes = await asyncio.gather(*map(group.submit, (1, 2, -3, 4, -5, 6, 7)), return_exceptions=True)
+    assert [outcome if isinstance(outcome, int) else type(outcome) for outcome in outcomes] == [
+        10,
+        20,
+        ValueError,
+        40,
+        ValueError,
+        60,
+        70,
+    ]
+    written = [item for batch in ledger.batches if min(batch) >= 0 for item in batch]
+    assert written == [1, 2, 4, 6, 7]
+
+
+async def test_store_that_is_away_is_not_asked_again_for_each(ledger: Ledger) -> None:
+    """When nobody in the batch is to blame, all of it fails at once, and the next batch is tried."""
+    group = commits(ledger)
+    ledger.away = True
+    outcomes = await asyncio.gather(*map(group.submit, range(9)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 9
+    assert len(ledger.batches) == 1
+    ledger.away = False
+    assert await group.submit(1) == 10
+
+
+async def test_whoever_gives_up_has_his_item_written(ledger: Ledger) -> None:
+    """A client that disconnects takes nothing with it, and disturbs nobody."""
+    group = commits(ledger)
+    waiting = [asyncio.ensure_future(group.submit(item)) for item in range(5)]
+    waiting[2].cancel()
+    await group.finish()
+    assert ledger.batches == [[0, 1, 2, 3, 4]]
+    assert [future.result() for future in waiting if not future.cancelled()] == [0, 10, 30, 40]
