@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from ringback_receiver._handlers import Handlers, delay_after, describe
@@ -67,8 +69,11 @@ class Dispatcher:
         self._wake.set()
         try:
             await asyncio.wait([self._loop])
-            if self._running:
-                await asyncio.wait(self._running, timeout=timeout)
+            end = time.monotonic() + timeout
+            while self._running and (left_seconds := end - time.monotonic()) > 0:
+                await asyncio.wait(self._running, timeout=min(left_seconds, self._lease / 3))
+                with contextlib.suppress(StoreError):  # another replica may run it, then, as after a crash
+                    await self._renew()
         finally:
             self._cancelling = True
             self._loop.cancel()

@@ -128,9 +128,13 @@ class Handlers:
 
 
 async def _outcome(function: HandlerFunction, completion: Completion, thread: HandlerThread | None) -> None:
-    outcome = function(completion) if thread is None else await thread.run()
-    if inspect.isawaitable(outcome):
-        await outcome
+    try:
+        outcome = function(completion) if thread is None else await thread.run()
+        if inspect.isawaitable(outcome):
+            await outcome
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        # asyncio would take them for the end of the whole loop.
+        raise RuntimeError(f"it raised {type(error).__name__}: {error}") from error
 
 
 async def _ended(call: Coroutine[Any, Any, None], timeout: float | None) -> bool:
@@ -175,7 +179,8 @@ def backoff(attempts: int, chance: float) -> float:
 
 def describe(error: BaseException) -> str:
     """Return an exception's type and message, bounded."""
-    return f"{type(error).__name__}: {error}"[:_ERROR_CHARS]
+    text = f"{type(error).__name__}: {error}"[:_ERROR_CHARS]
+    return text.encode("utf-8", "replace").decode()  # half a surrogate pair can be stored nowhere
 
 
 def _name_of(function: HandlerFunction) -> str:

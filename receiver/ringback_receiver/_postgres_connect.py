@@ -23,6 +23,8 @@ SCHEMA = "ringback"
 _SETTINGS = {
     "application_name": "ringback",
     "search_path": SCHEMA,
+    # A look that waited for a lock must see what was committed meanwhile, whatever the database's default is.
+    "default_transaction_isolation": "read committed",
     # A transaction whose client says nothing more holds its locks no longer than this.
     "idle_in_transaction_session_timeout": "60s",
     # A connection whose other end has gone silently is noticed within a minute.
@@ -60,6 +62,10 @@ async def connect(place: Place, *, patience: float, seconds: float | None = None
                     f"store: {place} has {name} = off, so that what it calls committed may be lost; "
                     f"set {name} = on for this database and role"
                 )
+        # Kept as it is found: a reload of the server's configuration reaches open sessions otherwise.
+        await connection.execute(
+            "SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false)"
+        )
     except ConfigurationError:
         await connection.close(timeout=timeout)
         raise

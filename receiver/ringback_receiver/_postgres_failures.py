@@ -13,7 +13,7 @@ from ringback_receiver.errors import StoreError
 
 __all__ = ["is_lost", "is_poison", "translated"]
 
-_NOT_TO_BLAME = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+_NOT_TO_BLAME = frozenset({"08", "25", "28", "3D", "40", "42", "53", "55", "57", "58"})
 """SQLSTATE classes of what is wrong with the server, the connection or the moment, and not with a row."""
 
 _OF_THE_DRIVER = (asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -27,7 +27,8 @@ def translated(place: Place) -> Iterator[None]:
         yield
     except (asyncpg.PostgresError, *_OF_THE_DRIVER, OSError, asyncio.TimeoutError) as error:
         # PostgreSQL's further words (DETAIL) quote the row.
-        said = str(error.args[0]) if error.args and str(error.args[0]) else type(error).__name__
+        first = str(error) if isinstance(error, OSError) else str(error.args[0]) if error.args else ""
+        said = first or type(error).__name__
         failure = StoreError(f"PostgreSQL store {place}: {place.scrub(said)}")
     else:
         return

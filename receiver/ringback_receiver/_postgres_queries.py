@@ -86,7 +86,8 @@ SELECT r.request_id, r.state
 
 ADOPT_REQUEST = Statement("""
 UPDATE requests
-   SET triggers = triggers + 1, reason = NULL, state = CASE state WHEN 'abandoned' THEN 'pending' ELSE state END
+   SET triggers = triggers + 1, checks = 0, reason = NULL,
+       state = CASE state WHEN 'abandoned' THEN 'pending' ELSE state END
  WHERE request_id = :request_id
 """)
 

@@ -15,7 +15,7 @@ from ringback_receiver._airflow import RunFinder
 from ringback_receiver._airflow_errors import AirflowError
 from ringback_receiver._airflow_runs import RunKey
 from ringback_receiver._handlers import describe
-from ringback_receiver._matching import PendingRequest
+from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._reconciling import Abandon, Resolve, Verdict, check_again, judge
 from ringback_receiver._store import Checked, Store
 
@@ -31,6 +31,10 @@ AT_ONCE = 100
 """Requests in one look: what one of Airflow's lists holds."""
 
 log = logging.getLogger("ringback_receiver")
+
+
+_SETTLES = frozenset({Transition.RESOLVE, Transition.REVISE, Transition.LATE})
+"""What an ending may make of its request, so that there is nothing more to ask."""
 
 
 class Reconciler:
@@ -52,7 +56,7 @@ class Reconciler:
         schedule: Sequence[float],
         source: str,
         clock: Callable[[], float],
-        record: Callable[[CompletionEvent, bytes], Awaitable[object]],
+        record: Callable[[CompletionEvent, bytes], Awaitable[Transition]],
         abandon: Callable[[PendingRequest, str], Awaitable[None]],
     ) -> None:
         self._store = store
@@ -85,11 +89,18 @@ class Reconciler:
         except AirflowError as error:
             return await self._put_off(len(due), error)
         self._failures = 0
-        await asyncio.gather(*(self._carry_out(request, verdict) for request, verdict in verdicts))
-        checks = [verdict for _, verdict in verdicts if isinstance(verdict, Checked)]
+        outcomes = await asyncio.gather(
+            *(self._carry_out(request, verdict) for request, verdict in verdicts), return_exceptions=True
+        )
+        checks = [outcome for outcome in outcomes if isinstance(outcome, Checked)]
+        for (request, _), outcome in zip(verdicts, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                # It is put off like one that cannot be judged yet: it must not hold up the others.
+                log.warning("reconciler: request %s: %s", request.request_id, describe(outcome))
+                checks.append(check_again(request, self._clock(), self._schedule, exists=False))
         await self._store.note_checks(checks)
         log.info("reconciler: asked Airflow about %d runs, %d go on", len(due), len(checks))
-        return 0.0 if len(due) == AT_ONCE else self._interval
+        return 0.0 if len(due) == AT_ONCE and len(checks) < len(due) else self._interval
 
     async def let_go(self) -> None:
         """Let another replica look.
@@ -137,11 +148,15 @@ class Reconciler:
             )
         return verdicts
 
-    async def _carry_out(self, request: PendingRequest, verdict: Verdict) -> None:
+    async def _carry_out(self, request: PendingRequest, verdict: Verdict) -> Checked | None:
+        """Do what follows, and return when to ask again if that settled nothing."""
         if isinstance(verdict, Resolve):
-            await self._record(verdict.event, verdict.body)
+            if await self._record(verdict.event, verdict.body) not in _SETTLES:
+                # As where the ending is known already, and resolved another request for the same run.
+                return check_again(request, self._clock(), self._schedule, exists=True)
         elif isinstance(verdict, Abandon):
             await self._abandon(request, verdict.why)
+        return verdict if isinstance(verdict, Checked) else None
 
     async def _put_off(self, count: int, error: AirflowError) -> float:
         """Wait for Airflow to come back; another replica may try meanwhile, for the trouble may be ours."""

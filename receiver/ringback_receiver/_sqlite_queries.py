@@ -86,7 +86,8 @@ SELECT r.request_id
  ORDER BY r.state = 'pending' DESC, r.created_at DESC LIMIT 1
 """
 
-COUNT_TRIGGER = "UPDATE requests SET triggers = triggers + 1 WHERE request_id = :request_id"
+# Not yet asked about since: the run may be just being made.
+COUNT_TRIGGER = "UPDATE requests SET triggers = triggers + 1, checks = 0 WHERE request_id = :request_id"
 
 REVIVE_REQUEST = """
 UPDATE requests SET state = 'pending', reason = NULL WHERE request_id = :request_id AND state = 'abandoned'

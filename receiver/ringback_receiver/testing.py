@@ -91,7 +91,7 @@ class MemoryStore:
         tables = self._changing()
         if adopt and (earlier := self._adoptable(request)) is not None:
             state: RequestState = "pending" if earlier.state == "abandoned" else earlier.state
-            now = msgspec.structs.replace(earlier, state=state, reason=None, triggers=earlier.triggers + 1)
+            now = msgspec.structs.replace(earlier, state=state, reason=None, triggers=earlier.triggers + 1, checks=0)
             tables.requests[now.request_id] = now
             return Registered(request=now, found=earlier.state)
         if request.request_id in tables.requests:

@@ -96,3 +96,22 @@ async def test_trouble_with_the_store_is_survived(
     await asyncio.wait_for(handled.wait(), 5)
     await living.close(1.0)
     assert "RuntimeError: disk away" in caplog.text
+
+
+async def test_handler_keeps_its_turn_while_its_receiver_closes(store: SqliteStore) -> None:
+    """Whoever closes waits for it for longer than a lease, and nobody else runs it meanwhile."""
+    started: asyncio.Queue[None] = asyncio.Queue()
+
+    async def handler(completion: Completion) -> None:
+        started.put_nowait(None)
+        await asyncio.sleep(1.5)
+
+    handlers = Handlers()
+    handlers.add(handler, dag_id=None, name="h")
+    closing = dispatcher(store, handlers, lease=0.4)
+    await asyncio.wait_for(started.get(), 5)
+    other = dispatcher(store, handlers, lease=0.4)
+    await closing.close(5.0)
+    await asyncio.sleep(0.5)
+    await other.close(5.0)
+    assert started.empty()

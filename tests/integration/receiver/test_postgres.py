@@ -20,6 +20,7 @@ from ringback_receiver import ConfigurationError, StoreError
 from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._migrate import migrate
 from ringback_receiver._postgres import PostgresStore
+from ringback_receiver._postgres_connect import connect
 from ringback_receiver._postgres_url import parse_place
 from ringback_receiver._store import Recorded, Store
 from ringback_receiver._waiters import Waiters
@@ -313,6 +314,27 @@ async def test_database_that_forgets_is_refused(postgres_url: str) -> None:
         pytest.raises(ConfigurationError, match="synchronous_commit = off"),
     ):
         await PostgresStore(parse_place(postgres_url)).open()
+
+
+async def test_database_with_another_isolation_level_changes_nothing(postgres_url: str) -> None:
+    """What waited for a lock must see what was committed meanwhile; a look at the past would park an event for ever."""
+    alter = f"ALTER DATABASE {postgres_url.rpartition('/')[2]}"
+    with execute(
+        postgres_url,
+        f"{alter} SET default_transaction_isolation = 'repeatable read'",
+        f"{alter} RESET default_transaction_isolation",
+    ):
+        connection = await connect(parse_place(postgres_url), patience=5.0)
+        assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
+        await connection.close()
+
+
+async def test_open_connection_keeps_waiting_for_the_disk(postgres_url: str) -> None:
+    """A reload of the server's configuration reaches open sessions, but not what is set in the session itself."""
+    connection = await connect(parse_place(postgres_url), patience=5.0)
+    source = await connection.fetchval("SELECT source FROM pg_settings WHERE name = 'synchronous_commit'")
+    assert (await connection.fetchval("SHOW synchronous_commit"), source) == ("on", "session")
+    await connection.close()
 
 
 async def test_server_that_forgets_is_refused() -> None:

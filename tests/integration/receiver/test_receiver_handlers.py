@@ -245,3 +245,48 @@ async def test_handler_whose_threads_never_end_gets_no_more_of_them(
     assert len(begun) == 3
     release.set()
     await until(lambda: len(begun) >= 4)
+
+
+async def first_failing(receiver: Receiver) -> list[FailingCall]:
+    """Return the handlers' turns that failed, once there are some."""
+    for _ in range(250):
+        if failing := await receiver.failing_handlers():
+            return failing
+        await asyncio.sleep(0.02)
+    return []
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_handler_that_would_end_the_program_fails_like_any_other(
+    opened: Receiver, key: PrivateKey, kind: str, error: BaseException
+) -> None:
+    """``sys.exit()`` in a library that it calls is noted, and the receiver goes on."""
+
+    def leave(completion: Completion) -> None:
+        raise error
+
+    async def leave_later(completion: Completion) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    opened.on_completion("sales", name="leaving", max_attempts=1)(leave if kind == "sync" else leave_later)
+    run = await opened.trigger("sales")
+    await opened.handle(*signed(make_event(run.request_id, run.run_id), key))
+
+    (failing,) = await first_failing(opened)
+    assert failing.error.startswith(f"RuntimeError: it raised {type(error).__name__}")
+
+
+async def test_error_that_no_store_can_hold_is_noted_all_the_same(opened: Receiver, key: PrivateKey) -> None:
+    """Half a surrogate pair, as in the name of a file, is replaced; the turn is not lost from sight."""
+
+    @opened.on_completion("sales", name="reading", max_attempts=1)
+    def reading(completion: Completion) -> None:
+        raise ValueError("bad file \udcff.csv")
+
+    run = await opened.trigger("sales")
+    await opened.handle(*signed(make_event(run.request_id, run.run_id), key))
+
+    (failing,) = await first_failing(opened)
+    assert failing.error == "ValueError: bad file ?.csv"

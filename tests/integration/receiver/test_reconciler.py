@@ -343,3 +343,44 @@ async def test_a_thousand_lost_callbacks_are_made_good(new_receiver: NewReceiver
     assert all(completion.state == states[completion.run_id] for completion in completions)
     assert {completion.reported_by for completion in completions} == {"reconciler"}
     assert (len(server.lists), server.singles) == (10, [])
+
+
+async def test_request_that_cannot_be_settled_holds_up_nobody(
+    new_receiver: NewReceiver, server: RunsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store fails over one ending: it is put off and logged, and the other is resolved."""
+    from ringback_receiver._opened import Opened
+
+    really, unreadable = Opened.record, set()
+
+    async def record(opened: Opened, event: Any, body: bytes, **options: Any) -> Any:
+        if event.data.run_id in unreadable:
+            raise ValueError("its metadata cannot be read")
+        return await really(opened, event, body, **options)
+
+    monkeypatch.setattr(Opened, "record", record)
+    async with new_receiver() as receiver:
+        bad, good = await receiver.trigger("sales"), await receiver.trigger("sales")
+        unreadable.add(bad.run_id)
+        server.end()
+        assert (await good.completion(timeout=10)).succeeded
+        await until(lambda: sum(bad.run_id in asked for asked in server.lists) >= 2)
+    assert f"request {bad.request_id}: ValueError: its metadata cannot be read" in caplog.text
+
+
+async def test_ending_that_is_known_already_is_not_asked_about_without_end(
+    new_receiver: NewReceiver, server: RunsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It resolved another request for the same run: this one is asked about as seldom as any other."""
+    from ringback_receiver._matching import Transition
+    from ringback_receiver._opened import Opened
+
+    async def record(*_: Any, **__: Any) -> Transition:
+        return Transition.DUPLICATE
+
+    monkeypatch.setattr(Opened, "record", record)
+    async with new_receiver(reconcile=(0.1, 60)) as receiver:
+        await receiver.trigger("sales")
+        server.end()
+        await asyncio.sleep(1.5)
+    assert len(server.lists) == 1

@@ -139,6 +139,15 @@ async def test_check_is_noted(store: Store) -> None:
     assert (request.checks, request.confirmed, request.next_check) == (3, True, 70.0)
 
 
+async def test_request_that_is_taken_up_again_counts_its_checks_anew(store: Store) -> None:
+    """Whoever triggers again may be just making the run: what was not there before says nothing."""
+    await register(store, wanted(next_check=50.0))
+    await store.note_checks([Checked(request_id="req_1", next_check=60.0, exists=False)])
+    await adopt(store, wanted("req_2"))
+    (request,) = await store.due_checks(URL, now=70.0, limit=10)
+    assert (request.request_id, request.checks) == ("req_1", 0)
+
+
 async def test_confirmed_run_is_known_to_exist(store: Store) -> None:
     """Airflow has said so."""
     await register(store, wanted(next_check=50.0))
