@@ -58,6 +58,7 @@ class PostgresHints:
     def open(self) -> None:
         """Begin to connect."""
         self._closing = False
+        self._wake = asyncio.Event()  # a new one: it belongs to the loop that it is used in
         self._keeping = asyncio.create_task(self._keep(), name="ringback-listen")
 
     async def close(self) -> None:

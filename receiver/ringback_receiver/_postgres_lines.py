@@ -58,20 +58,16 @@ class Lines:
         self._place = place
         self._patience = patience
         self._idle: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
-        for _ in range(most):
-            self._idle.put_nowait(None)
         self._most = most
         self._working: set[asyncio.Task[Any]] = set()
         self._open = False
 
     async def open(self) -> None:
         """Connect once, to see that it works."""
-        self._idle.get_nowait()
-        connection = None
-        try:
-            connection = await connect(self._place, patience=self._patience)
-        finally:
-            self._idle.put_nowait(connection)
+        self._idle = asyncio.LifoQueue()  # a new one: it belongs to the loop that it is used in
+        connection = await connect(self._place, patience=self._patience)
+        for idle in (*[None] * (self._most - 1), connection):
+            self._idle.put_nowait(idle)
         self._open = True
 
     async def close(self) -> None:
@@ -79,9 +75,8 @@ class Lines:
         self._open = False
         if self._working:
             await asyncio.wait(self._working)
-        connections = [self._idle.get_nowait() for _ in range(self._most)]
-        for connection in connections:
-            self._idle.put_nowait(None)
+        while not self._idle.empty():
+            connection = self._idle.get_nowait()
             if connection is not None and not connection.is_closed():
                 with contextlib.suppress(Exception):
                     await within(1.0, connection, connection.close())

@@ -15,7 +15,7 @@ from ringback_receiver._postgres_connect import Connection
 from ringback_receiver._postgres_holds import SPACE, by_correlation, by_run, in_order
 from ringback_receiver._postgres_statement import fetch
 from ringback_receiver._postgres_text import comparable, readable
-from ringback_receiver._rows import completion_of, tracked_of
+from ringback_receiver._rows import all_tracked, completion_of, tracked_of
 from ringback_receiver._store import FailingCall, HandlerCall, Registered, Tracked
 
 __all__ = [
@@ -90,7 +90,7 @@ async def look_up(connection: Connection, request_ids: Sequence[str]) -> dict[st
 async def settled(connection: Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read those that are no longer pending."""
     rows = await fetch(connection, sql.SETTLED_BY_ID, ids=list(map(comparable, request_ids)))
-    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
+    return {tracked.request.request_id: tracked for tracked in all_tracked(rows)}
 
 
 async def leave_pending(

@@ -10,7 +10,7 @@ from ringback_receiver._postgres_connect import Connection
 from ringback_receiver._postgres_operations import look_up
 from ringback_receiver._postgres_statement import fetch
 from ringback_receiver._postgres_text import comparable, readable
-from ringback_receiver._rows import tracked_of
+from ringback_receiver._rows import all_tracked, tracked_of
 from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History
 
 __all__ = [
@@ -92,7 +92,7 @@ async def retry_failed(
 async def list_requests(connection: Connection, state: RequestState, limit: int) -> list[PendingRequest]:
     """Read requests in a state."""
     query = sql.PENDING_REQUESTS if state == "pending" else sql.SETTLED_REQUESTS
-    return [tracked_of(row).request for row in await fetch(connection, query, state=state, limit=limit)]
+    return [each.request for each in all_tracked(await fetch(connection, query, state=state, limit=limit))]
 
 
 async def history(connection: Connection, request_id: str) -> History | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ from ringback_receiver._completion import Completion
 from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._store import Tracked
 
-__all__ = ["completion_of", "tracked_of"]
+__all__ = ["all_tracked", "completion_of", "tracked_of"]
+
+log = logging.getLogger("ringback_receiver")
 
 
 def tracked_of(row: Sequence[Any]) -> Tracked:
@@ -27,6 +30,15 @@ def tracked_of(row: Sequence[Any]) -> Tracked:
     event = decode_event(body)
     completion = Completion(event=event, request_id=request.request_id, metadata=request.metadata)
     return Tracked(request=request, completion=completion)
+
+
+def all_tracked(rows: Iterable[Sequence[Any]]) -> Iterator[Tracked]:
+    """Read requests, without those that cannot be read: a newer release may be able to, and the others go on."""
+    for row in rows:
+        try:
+            yield tracked_of(row)
+        except (msgspec.MsgspecError, ValueError) as error:
+            log.error("request %s cannot be read: %s", row[0], error)
 
 
 def completion_of(body: bytes, transition: str, request_id: str, metadata: str) -> Completion:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
-from ringback_receiver._rows import tracked_of
+from ringback_receiver._rows import all_tracked, tracked_of
 from ringback_receiver._sqlite_operations import look_up
 from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History
 
@@ -85,7 +85,7 @@ def retry_failed(
 def list_requests(connection: sqlite3.Connection, state: RequestState, limit: int) -> list[PendingRequest]:
     """Read requests in a state."""
     query = sql.PENDING_REQUESTS if state == "pending" else sql.SETTLED_REQUESTS
-    return [tracked_of(row).request for row in connection.execute(query, {"state": state, "limit": limit})]
+    return [each.request for each in all_tracked(connection.execute(query, {"state": state, "limit": limit}))]
 
 
 def history(connection: sqlite3.Connection, request_id: str) -> History | None:

@@ -337,6 +337,20 @@ async def test_open_connection_keeps_waiting_for_the_disk(postgres_url: str) -> 
     await connection.close()
 
 
+def test_store_may_be_opened_again_in_another_loop(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As by a program that calls ``asyncio.run`` twice; with more questions at once than there are connections."""
+    store = PostgresStore(parse_place(postgres_url))
+
+    async def use() -> None:
+        await store.open()
+        await asyncio.gather(*(store.look_up([f"req_{number}"]) for number in range(20)))
+        await store.close()
+
+    for _ in range(2):
+        asyncio.run(use())
+    assert "event loop" not in caplog.text
+
+
 async def test_server_that_forgets_is_refused() -> None:
     """Nor where the disk is never told to write."""
     with new_postgres(fsync="off") as server:

@@ -155,6 +155,26 @@ async def test_unreadable_turn_does_not_hold_up_the_others(tmp_path: Path, damag
     assert (failing.attempts, failing.due) == (2, 11.5)
 
 
+@pytest.mark.parametrize("damage", ["UPDATE events SET body = '{'", "UPDATE requests SET metadata = '{'"])
+async def test_unreadable_request_deafens_nobody(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Those who wait for others hear of them, and a list has the others; the log names what cannot be read."""
+    store = SqliteStore(str(tmp_path / "ringback.db"))
+    await store.open()
+    for number in (1, 2):
+        await store.register(wanted(number), handlers=[])
+        event = make_event(f"req_{number}", f"run_{number}")
+        await store.record(event, encode_event(event), received_at=float(number), handlers=[])
+    vandal = sqlite3.connect(tmp_path / "ringback.db")
+    with vandal:
+        vandal.execute(damage + " WHERE request_id = 'req_1'")
+    vandal.close()
+    assert list(await store.settled(["req_1", "req_2"])) == ["req_2"]
+    if "metadata" in damage:
+        assert [request.request_id for request in await store.list_requests(state="resolved", limit=10)] == ["req_2"]
+    await store.close()
+    assert "request req_1 cannot be read" in caplog.text
+
+
 def insert(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO t VALUES (1)")
 
