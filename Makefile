@@ -76,6 +76,7 @@ bench: $(READY) ## Measure what the README claims; half an hour
 	$(BIN)/python -m benchmarks.import_cost
 	$(BIN)/python -m benchmarks.guard_overhead
 	$(BIN)/python -m benchmarks.listener_cost
+	$(BIN)/python -m benchmarks.slow_clients
 	$(BIN)/python -m benchmarks.receiver_verify
 	$(BIN)/python -m benchmarks.receiver_throughput
 	$(BIN)/python -m benchmarks.receiver_match
