@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 10_000_000
 _AT_ONCE = 8
 _MOST_PASSED_OVER = 200
-"""Runs one after the other; more than that is an outage of some kind."""
+"""Runs in one go; then Airflow is left alone for a while, whatever its trouble is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,6 +170,7 @@ class RunsApi:
         :raises RelayApiError: if a page cannot be had, and it is not single runs that Airflow has trouble with.
         """
         at: Place | None = place
+        passed_over = 0
         while at is not None:
             try:
                 page, moment = await self._page(changed_path(since=since, until=until, place=at))
@@ -177,11 +178,12 @@ class RunsApi:
                 if error.status == httpx.codes.BAD_REQUEST and at.cursor:
                     at = at.without_cursor()
                     continue
-                if at.passed >= _MOST_PASSED_OVER:
-                    raise
+                if passed_over >= _MOST_PASSED_OVER:
+                    raise  # the next call goes on from here
                 moment = await self._trouble_of_runs(error)
                 suspect = at.after_failure()
                 if suspect is None:
+                    passed_over += 1
                     log.error("ringback relay: %s; the sweep passes over this one run", error)
                 at = suspect or at.behind_one()
                 yield Changed(runs=(), at=moment, place=at)

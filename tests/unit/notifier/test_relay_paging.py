@@ -111,8 +111,8 @@ def test_a_server_that_takes_no_cursor_is_read_from_the_start() -> None:
     assert following.offset <= 100
 
 
-def test_there_is_an_end_to_passing_over() -> None:
-    """Each run that is passed over in a row is counted, and one that is read ends the count."""
+def test_runs_that_are_passed_over_are_counted() -> None:
+    """Each in a row, until one is read: where rows leave the list, they are looked at again."""
     place = Place(cursor=None, suspect=1)
     for passed in range(1, 4):
         place = place.behind_one()

@@ -209,6 +209,17 @@ async def test_a_server_that_fails_over_every_run_is_down(world: World) -> None:
     await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 20)
 
 
+async def test_however_many_runs_cannot_be_shown_the_sweep_gets_past_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests after some, and goes on from there: whoever makes many of them only delays the others."""
+    monkeypatch.setattr("ringback_notifier.relay._runs._MOST_PASSED_OVER", 3)
+    receiver, airflow = world.receiver(), world.airflow()
+    airflow.runs += [ended(receiver.url, number, ago=3 - number / 100) for number in range(12)]
+    airflow.poisoned = {number: Response(status=500) for number in range(1, 11)}
+    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 2, seconds=30)
+
+
 async def test_a_cursor_that_is_refused_is_left_alone(world: World) -> None:
     """After an upgrade of Airflow a kept cursor may mean nothing: the window is read from its start, by offset."""
     receiver, airflow = world.receiver(), world.airflow()
