@@ -13,14 +13,14 @@ def encode(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
 
 
-def decode_canonical(text: str) -> bytes | None:
-    """Return the decoded bytes, or ``None`` unless ``text`` is exactly what :func:`encode` would give.
+def decode_canonical(encoded: bytes) -> bytes | None:
+    """Return the decoded bytes, or ``None`` unless ``encoded`` is exactly what :func:`encode` would give.
 
     Strictness follows RFC 4648 sections 3.2, 3.3 and 3.5: padding required, no other characters, no
     stray bits.
     """
     try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        raw = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
         return None
-    return raw if encode(raw) == text else None
+    return raw if base64.b64encode(raw) == encoded else None

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ringback_protocol.errors import EventTooLargeError
+from ringback_protocol.signing import ID_FORM
 
 __all__ = [
     "DATASCHEMA",
@@ -27,6 +28,7 @@ __all__ = [
     "RunState",
     "TYPE_OF_STATE",
     "decode_event",
+    "decode_without_id_form",
     "encode_event",
 ]
 
@@ -97,7 +99,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """One ending of one DAG run, for one callback URL.  Members that it does not know are ignored."""
 
     specversion: Literal["1.0"]
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+    id: Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_FORM.pattern}$"})]
     source: str
     type: EventType
     subject: str
@@ -154,6 +156,14 @@ def decode_event(body: bytes) -> CompletionEvent:
     :raises Exception: msgspec's other errors, ``RecursionError`` and ``ValueError`` if it is not JSON, or
         nested or numbered absurdly.
     """
+    event = _DECODER.decode(body)
+    if not ID_FORM.fullmatch(event.id):
+        raise msgspec.ValidationError("Expected an id of letters, digits, '_' and '-' - at `$.id`")
+    return event
+
+
+def decode_without_id_form(body: bytes) -> CompletionEvent:
+    """Decode one event as :func:`decode_event` does, for whoever compares its id with one that has the form."""
     return _DECODER.decode(body)
 
 

@@ -27,9 +27,9 @@ ID_FORM = re.compile(r"[A-Za-z0-9_-]{1,128}")
 TIMESTAMP_FORM = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
-def signed_content(event_id: str, timestamp: str, body: bytes) -> bytes:
+def signed_content(event_id: bytes, timestamp: bytes, body: bytes) -> bytes:
     """Return the bytes that are signed: ``id.timestamp.body`` (Standard Webhooks, "Signature scheme")."""
-    return b"%b.%b.%b" % (event_id.encode("ascii"), timestamp.encode("ascii"), body)
+    return b"%b.%b.%b" % (event_id, timestamp, body)
 
 
 def sign(event_id: str, body: bytes, *, keys: Sequence[SigningKey], timestamp: int) -> dict[str, str]:
@@ -48,7 +48,7 @@ def sign(event_id: str, body: bytes, *, keys: Sequence[SigningKey], timestamp: i
         raise ValueError("an event id is 1 to 128 letters, digits, '_' or '-'")
     if not TIMESTAMP_FORM.fullmatch(stamp):
         raise ValueError("a timestamp is whole Unix seconds")
-    content = signed_content(event_id, stamp, body)
+    content = signed_content(event_id.encode("ascii"), stamp.encode("ascii"), body)
     return {
         HEADER_ID: event_id,
         HEADER_TIMESTAMP: stamp,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hmac
 import json
 import pickle
 import pprint
@@ -343,3 +344,13 @@ def test_points_of_small_order_are_no_public_keys(y: int, sign_bit: int) -> None
     raw = (y | sign_bit << 255).to_bytes(32, "little")
     with pytest.raises(KeyFormatError, match="small order"):
         PublicKey("whpk_" + b64(raw))
+
+
+@pytest.mark.parametrize("size", range(24, 65))
+def test_a_mac_is_that_of_the_standard_library(size: int) -> None:
+    """HMAC-SHA256 as RFC 2104 has it, for every length a secret may have."""
+    raw = bytes(range(size))
+    secret = Secret("whsec_" + b64(raw))
+    for content in (b"", b"x" * 63, b"y" * 64, b"z" * 5_000):
+        assert secret.sign(content) == hmac.digest(raw, content, "sha256")
+    assert secret.sign(b"") == hmac.digest(raw, b"", "sha256")  # nothing is left over from the call before

@@ -64,7 +64,7 @@ def test_an_ed25519_signature_is_the_bare_primitive() -> None:
 
 def test_the_signed_content_is_id_timestamp_and_raw_body() -> None:
     """The body is signed as bytes, whatever they are."""
-    assert signed_content("msg_a", "1", b"\x00\xff.{}") == b"msg_a.1.\x00\xff.{}"
+    assert signed_content(b"msg_a", b"1", b"\x00\xff.{}") == b"msg_a.1.\x00\xff.{}"
 
 
 def test_every_key_signs_newest_first() -> None:

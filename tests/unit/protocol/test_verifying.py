@@ -118,6 +118,8 @@ HEADER_SHAPES: list[Callable[[dict[str, str]], Any]] = [
     lambda h: {name.encode(): bytearray(value.encode()) for name, value in h.items()},
     lambda h: list(h.items()),
     lambda h: [list(pair) for pair in h.items()],
+    lambda h: [(b"host", b"x"), *((name.encode(), value.encode()) for name, value in h.items()), (b"x-id-xxxxx", b"")],
+    lambda h: [*((name.title().encode(), value.encode()) for name, value in h.items()), (b"\xff", b"\xff")],
     lambda h: [(name.title().encode(), value) for name, value in h.items()],
     lambda h: (pair for pair in h.items()),
     lambda h: tuple(reversed(h.items())),

@@ -40,7 +40,7 @@ async def test_an_event_arrives_signed_and_to_the_byte(world: World) -> None:
     import base64
 
     (key,) = parse_verification_keys(KEY.public())
-    content = signed_content("msg_000000", stamp, request.body)
+    content = signed_content(b"msg_000000", stamp.encode(), request.body)
     assert key.verify(content, base64.b64decode(signature.removeprefix("v1a,")))
     assert report.delivered == 1
     assert report.last_error is None

@@ -94,7 +94,7 @@ def house(world: World, monkeypatch: pytest.MonkeyPatch) -> House:
 def signers(request: Request) -> list[str]:
     """Return which tenants' keys hold for each of a request's signatures; exactly one does, or it is nobody's."""
     headers = request.headers
-    content = signed_content(headers["webhook-id"], headers["webhook-timestamp"], request.body)
+    content = signed_content(headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), request.body)
     found = []
     for token in headers["webhook-signature"].split(" "):
         scheme, _, encoded = token.partition(",")
