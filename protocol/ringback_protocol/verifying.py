@@ -193,9 +193,10 @@ def _raw(body: object) -> bytes:
 
 
 def _decode(body: bytes) -> CompletionEvent:
-    event = None
-    with suppress(Exception):  # whatever a decoder makes of hostile bytes, it is a refusal
+    try:
         event = decode_without_id_form(body)
+    except Exception:  # whatever a decoder makes of hostile bytes, it is a refusal
+        event = None
     if event is None:
         raise VerificationError(_why_undecodable(body))
     if TYPE_OF_STATE[event.data.state] != event.type:

@@ -25,6 +25,7 @@ class GroupCommit(Generic[Item, Outcome]):
 
     :param write: makes a batch durable, all of it or nothing, and returns an outcome for each item.
     :param is_poison: whether an error of ``write`` may be the fault of one of the items.
+    :param written: is told of each batch that is durable, also of items that nobody waits for any more.
     :param most: items in a batch.
     """
 
@@ -33,13 +34,20 @@ class GroupCommit(Generic[Item, Outcome]):
         write: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]],
         *,
         is_poison: Callable[[Exception], bool],
+        written: Callable[[Sequence[Item], Sequence[Outcome]], None],
         most: int = MAX_BATCH,
     ) -> None:
         self._write = write
         self._is_poison = is_poison
+        self._written = written
         self._most = most
         self._queue: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._in_hand = 0
+
+    def __len__(self) -> int:
+        """Return how many items are queued or just being written, whether or not somebody waits for them."""
+        return len(self._queue) + self._in_hand
 
     def submit(self, item: Item) -> asyncio.Future[Outcome]:
         """Queue an item; the future has its outcome once that is durable.
@@ -62,7 +70,9 @@ class GroupCommit(Generic[Item, Outcome]):
         try:
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
+                self._in_hand = len(batch)
                 await self._settle(batch)
+                self._in_hand = 0
         except asyncio.CancelledError:  # the event loop ends
             for _, future in (*batch, *self._queue):
                 future.cancel()
@@ -70,10 +80,12 @@ class GroupCommit(Generic[Item, Outcome]):
             raise
         finally:
             self._writer = None
+            self._in_hand = 0
 
     async def _settle(self, batch: Sequence[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+        items = [item for item, _ in batch]
         try:
-            outcomes = await self._write([item for item, _ in batch])
+            outcomes = await self._write(items)
         except Exception as error:
             if len(batch) > 1 and self._is_poison(error):
                 half = len(batch) // 2
@@ -84,6 +96,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 if not future.done():
                     future.set_exception(error)
         else:
+            self._written(items, outcomes)
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():  # whoever waited is gone
                     future.set_result(outcome)

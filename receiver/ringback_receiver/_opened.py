@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ringback_protocol import CompletionEvent
 from ringback_receiver._background import Background
@@ -12,7 +12,7 @@ from ringback_receiver._dispatcher import Dispatcher
 from ringback_receiver._handlers import Handlers
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, Transition
 from ringback_receiver._reconciler import Reconciler
-from ringback_receiver._store import Store
+from ringback_receiver._store import Recorded, Store
 from ringback_receiver._waiters import Waiters
 from ringback_receiver.errors import StoreError
 
@@ -34,6 +34,7 @@ class Opened:
         self._handlers = handlers
         self._clock = clock
         self._reconciler: Reconciler | None = None
+        store.on_recorded(self._recorded)
         self.waiters = Waiters(store)
         self.dispatcher = Dispatcher(store, handlers, clock=clock)
         deadlines = Deadlines(store, self.waiters, clock)
@@ -45,7 +46,7 @@ class Opened:
         self._background.append(Background("cannot reconcile", reconciler.look, after_failure=LOOK_INTERVAL))
 
     async def record(self, event: CompletionEvent, body: bytes, *, received_at: float | None = None) -> Transition:
-        """Make an event durable, and then wake whom it concerns.
+        """Make an event durable; whom it concerns is woken then, whether or not the caller has given up.
 
         :param received_at: by default now.
         :raises StoreError: nothing was recorded.
@@ -56,13 +57,16 @@ class Opened:
             received_at=self._clock() if received_at is None else received_at,
             handlers=self._handlers.names_for(event.data.dag_id),
         )
-        if recorded.tracked is not None and recorded.tracked.settled:
-            self.waiters.settle(recorded.tracked)
-        if recorded.transition in REACHES_HANDLERS:
-            self.dispatcher.wake()
-        level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
-        log.log(level, "event %s: %s", event.id, recorded.transition.value)
         return recorded.transition
+
+    def _recorded(self, events: Iterable[tuple[CompletionEvent, Recorded]]) -> None:
+        for event, recorded in events:
+            if recorded.tracked is not None and recorded.tracked.settled:
+                self.waiters.settle(recorded.tracked)
+            if recorded.transition in REACHES_HANDLERS:
+                self.dispatcher.wake()
+            level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
+            log.log(level, "event %s: %s", event.id, recorded.transition.value)
 
     async def confirm(self, request: PendingRequest) -> None:
         """Note that a run exists, as far as the store can: should it vanish, that means something."""

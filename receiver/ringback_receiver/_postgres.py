@@ -20,7 +20,17 @@ from ringback_receiver._postgres_schema import ensure_current
 from ringback_receiver._postgres_statement import fetch
 from ringback_receiver._postgres_url import Place
 from ringback_receiver._recording import Arrival
-from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Settled, Tracked
+from ringback_receiver._store import (
+    Checked,
+    FailingCall,
+    HandlerCall,
+    History,
+    Recorded,
+    Registered,
+    Settled,
+    Told,
+    Tracked,
+)
 
 __all__ = ["PATIENCE", "PostgresStore"]
 
@@ -44,7 +54,8 @@ class PostgresStore:
         self._writing = Lines(place, most=1, patience=patience)
         self._asking = Lines(place, most=_LINES, patience=patience)
         self._hints = PostgresHints(place, patience=patience)
-        self._events = GroupCommit(self._record, is_poison=is_poison)
+        self._events = GroupCommit(self._record, is_poison=is_poison, written=self._recorded)
+        self._told: Told | None = None
 
     async def open(self) -> None:
         with translated(self._place):
@@ -76,6 +87,13 @@ class PostgresStore:
         arrival = Arrival(event=event, body=body, received_at=received_at, handlers=handlers)
         with translated(self._place):
             return await self._events.submit(arrival)
+
+    def on_recorded(self, told: Told) -> None:
+        self._told = told
+
+    @property
+    def recording(self) -> int:
+        return len(self._events)
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         return await self._ask(lambda c: operations.look_up(c, request_ids), again=True)
@@ -155,13 +173,16 @@ class PostgresStore:
 
     async def _record(self, arrivals: Sequence[Arrival]) -> Sequence[Recorded]:
         # A second time is safe: an event happens once.
-        outcomes = await self._writing.run(lambda c: recording.record(c, arrivals), again=True)
+        return await self._writing.run(lambda c: recording.record(c, arrivals), again=True)
+
+    def _recorded(self, arrivals: Sequence[Arrival], outcomes: Sequence[Recorded]) -> None:
+        if self._told is not None:
+            self._told(zip((arrival.event for arrival in arrivals), outcomes, strict=True))
         self._hints.tell(
             outcome.tracked.request.request_id
             for outcome in outcomes
             if outcome.tracked is not None and outcome.tracked.settled
         )
-        return outcomes
 
     async def _leave_pending(
         self, request_id: str, state: RequestState, *, reason: str | None, triggers: int | None

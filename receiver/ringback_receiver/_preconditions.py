@@ -13,7 +13,7 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
 """Of all names and values; a notifier sends some 500, and proxies add their own."""
 
-_FRAMING = (b"content-type", b"content-encoding", b"content-length", b"transfer-encoding")
+_FRAMING = frozenset({b"content-type", b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
 class Refused(Exception):

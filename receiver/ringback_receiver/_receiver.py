@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -111,7 +110,6 @@ class Receiver:
         self._close_timeout = close_timeout
         self._clock = clock
         self._handlers = Handlers()
-        self._recording: set[asyncio.Task[Answer]] = set()
         self._refusals = Refusals()
         self._open: Opened | None = None
         self._router: APIRouter | None = None
@@ -350,13 +348,12 @@ class Receiver:
             return self.refuse(error.status, error.reason, headers)
         self._reconciliation.notice(event.source)
         # Only what is verified waits for the store: strangers cannot fill the places.
-        if len(self._recording) >= self._max_waiting:
+        if self._store.recording >= self._max_waiting:
             return self._put_off(event, "busy", f"{self._max_waiting} events wait for the store already")
-        recording = asyncio.create_task(self._record(opened, event, bytes(body), now))
-        self._recording.add(recording)
-        recording.add_done_callback(self._recording.discard)
-        # Whoever asked may give up; the event has its place until the store lets go of it.
-        return await asyncio.shield(recording)
+        try:
+            return answer_transition(await opened.record(event, bytes(body), received_at=now))
+        except StoreError as error:
+            return self._put_off(event, error.reason, str(error), status=error.status)
 
     def refuse(self, status: int, reason: str, headers: Headers = ()) -> Answer:
         """Answer a request that is no event for us, and log why, in bounds; for adapters of web frameworks.
@@ -390,13 +387,6 @@ class Receiver:
         if self._open is None:
             raise ReceiverNotOpen
         return self._open
-
-    async def _record(self, opened: Opened, event: CompletionEvent, body: bytes, now: float) -> Answer:
-        """Make an event durable, and answer it."""
-        try:
-            return answer_transition(await opened.record(event, body, received_at=now))
-        except StoreError as error:
-            return self._put_off(event, error.reason, str(error), status=error.status)
 
     def _put_off(self, event: CompletionEvent, reason: str, why: str, *, status: int = 503) -> Answer:
         """Answer an event that cannot be recorded now; the log hears of the first, and how many there were."""

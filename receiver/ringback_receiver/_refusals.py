@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,11 @@ class Refusals:
         self._spells[reason].unsaid += 1
         return False
 
-    def summaries(self, now: float) -> Iterator[str]:
+    def summaries(self, now: float) -> Sequence[str]:
         """Say how many refusals got no line, for every minute that is over; ``inf`` is the end of all."""
+        return list(self._summaries(now)) if self._spells else ()  # it is asked for each event
+
+    def _summaries(self, now: float) -> Iterator[str]:
         for reason, spell in list(self._spells.items()):
             if now - spell.begun >= EVERY:
                 del self._spells[reason]

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ringback_protocol import MAX_EVENT_BYTES
+from ringback_receiver._bodies import Bodies
 from ringback_receiver._preconditions import CONTENT_TYPES, Refused, check_head
 from ringback_receiver.errors import MissingDependency
 
 try:
     from fastapi import APIRouter, Request, Response
     from fastapi.routing import APIRoute
-
-    from ringback_receiver._bodies import Bodies  # anyio comes with FastAPI
 except ModuleNotFoundError as error:
     raise MissingDependency(
         "the router needs FastAPI: pip install 'airflow-ringback[receiver]'; "

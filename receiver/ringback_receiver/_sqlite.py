@@ -18,7 +18,17 @@ from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
 from ringback_receiver._recording import Arrival
 from ringback_receiver._sqlite_thread import SqliteThread
-from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Settled, Tracked
+from ringback_receiver._store import (
+    Checked,
+    FailingCall,
+    HandlerCall,
+    History,
+    Recorded,
+    Registered,
+    Settled,
+    Told,
+    Tracked,
+)
 from ringback_receiver.errors import MissingDependency, StoreError
 
 __all__ = ["SqliteStore"]
@@ -38,7 +48,8 @@ class SqliteStore:
     def __init__(self, path: str) -> None:
         self._path = path
         self._thread = SqliteThread(self._connect)
-        self._events = GroupCommit(self._record, is_poison=_is_poison)
+        self._events = GroupCommit(self._record, is_poison=_is_poison, written=self._recorded)
+        self._told: Told | None = None
 
     async def open(self) -> None:
         with _Translated(self._path):
@@ -59,6 +70,13 @@ class SqliteStore:
         with _Translated(self._path):
             self._thread.require_running()
             return await self._events.submit(arrival)
+
+    def on_recorded(self, told: Told) -> None:
+        self._told = told
+
+    @property
+    def recording(self) -> int:
+        return len(self._events)
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         return await self._read(lambda connection: operations.look_up(connection, request_ids))
@@ -141,6 +159,10 @@ class SqliteStore:
 
     async def _record(self, arrivals: Sequence[Arrival]) -> Sequence[Recorded]:
         return await self._thread.write(lambda connection: recording.record(connection, arrivals))
+
+    def _recorded(self, arrivals: Sequence[Arrival], outcomes: Sequence[Recorded]) -> None:
+        if self._told is not None:
+            self._told(zip((arrival.event for arrival in arrivals), outcomes, strict=True))
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with _Translated(self._path):

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -21,7 +21,7 @@ from ringback_protocol import CompletionEvent
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
 
-__all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Settled", "Store", "Tracked"]
+__all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Settled", "Store", "Told", "Tracked"]
 
 
 Settled: TypeAlias = Callable[[Collection[str] | None], None]
@@ -55,6 +55,10 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     transition: Transition
     tracked: Tracked | None = None
+
+
+Told: TypeAlias = Callable[[Iterable[tuple[CompletionEvent, Recorded]]], None]
+"""Who wants to know what was recorded; see :meth:`Store.on_recorded`."""
 
 
 class HandlerCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,9 +158,18 @@ class Store(Protocol):
         The transition is that of the request :func:`~ringback_receiver._matching.as_of` ``received_at``: if its
         deadline has passed, a new event marks it as expired, in the same transaction.
 
+        Whoever calls this may give up, and be cancelled: the event is recorded all the same.
+
         :param body: the event's raw bytes.
         :param handlers: whose turn it is if it resolves or revises a request, or comes late.
         """
+
+    def on_recorded(self, told: Told) -> None:
+        """Have it called, in the event loop, after each commit with what :meth:`record` made durable."""
+
+    @property
+    def recording(self) -> int:
+        """How many events this process is just recording, those included that nobody waits for any more."""
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         """Return those of the requests that exist."""

@@ -28,6 +28,7 @@ from ringback_receiver._store import (
     Recorded,
     Registered,
     Settled,
+    Told,
     Tracked,
 )
 from ringback_receiver.errors import StoreError
@@ -79,6 +80,7 @@ class MemoryStore:
     def __init__(self, peer: MemoryStore | None = None) -> None:
         self._tables: _Tables = peer._tables if peer is not None else _Tables()
         self._settled: Settled | None = None
+        self._told: Told | None = None
 
     async def open(self) -> None:
         self._tables.open.append(self)
@@ -124,8 +126,17 @@ class MemoryStore:
             except StopIteration as end:
                 recorded: Recorded = end.value[0]
                 self._tell(recorded.tracked)
+                if self._told is not None:
+                    self._told([(event, recorded)])
                 return recorded
             answer = [self._known(a) for a in asked.arrivals] if isinstance(asked, Look) else self._write(asked.steps)
+
+    def on_recorded(self, told: Told) -> None:
+        self._told = told
+
+    @property
+    def recording(self) -> int:
+        return 0
 
     async def look_up(self, request_ids: Sequence[str]) -> dict[str, Tracked]:
         requests = self._reading().requests

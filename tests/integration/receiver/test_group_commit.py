@@ -19,6 +19,10 @@ class Ledger:
         self.batches: list[list[int]] = []
         self.begun = asyncio.Event()
         self.away = False
+        self.noted: list[tuple[int, int]] = []
+
+    def note(self, items: Sequence[int], outcomes: Sequence[int]) -> None:
+        self.noted += zip(items, outcomes, strict=True)
 
     async def write(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
@@ -37,7 +41,9 @@ def ledger() -> Ledger:
 
 
 def commits(ledger: Ledger, *, most: int = 256) -> GroupCommit[int, int]:
-    return GroupCommit(ledger.write, is_poison=lambda error: isinstance(error, ValueError), most=most)
+    return GroupCommit(
+        ledger.write, is_poison=lambda error: isinstance(error, ValueError), written=ledger.note, most=most
+    )
 
 
 async def test_what_arrives_during_a_commit_is_the_next_batch(ledger: Ledger) -> None:
@@ -72,6 +78,7 @@ async def test_poison_fails_alone(ledger: Ledger) -> None:
     ]
     written = [item for batch in ledger.batches if min(batch) >= 0 for item in batch]
     assert written == [1, 2, 4, 6, 7]
+    assert ledger.noted == [(item, item * 10) for item in written]
 
 
 async def test_store_that_is_away_is_not_asked_again_for_each(ledger: Ledger) -> None:
@@ -86,10 +93,14 @@ async def test_store_that_is_away_is_not_asked_again_for_each(ledger: Ledger) ->
 
 
 async def test_whoever_gives_up_has_his_item_written(ledger: Ledger) -> None:
-    """A client that disconnects takes nothing with it, and disturbs nobody."""
+    """A client that disconnects takes nothing with it, keeps its place until then, and disturbs nobody."""
     group = commits(ledger)
     waiting = [asyncio.ensure_future(group.submit(item)) for item in range(5)]
+    await ledger.begun.wait()
     waiting[2].cancel()
+    assert len(group) == 5
     await group.finish()
+    assert len(group) == 0
+    assert ledger.noted == [(item, item * 10) for item in range(5)]
     assert ledger.batches == [[0, 1, 2, 3, 4]]
     assert [future.result() for future in waiting if not future.cancelled()] == [0, 10, 30, 40]
