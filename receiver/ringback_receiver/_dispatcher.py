@@ -21,6 +21,8 @@ POLL_INTERVAL = 1.0
 """Seconds between two looks for turns that are due, besides those that are announced."""
 CONCURRENCY = 16
 """Handlers that run at the same time in one process."""
+GRACE = 5.0
+"""Seconds that what is cancelled is given to end; a handler that will not is left behind."""
 
 log = logging.getLogger("ringback_receiver")
 
@@ -81,7 +83,9 @@ class Dispatcher:
             for task in left:
                 log.warning("handler %s did not finish in time and will run again", self._running[task].handler)
                 task.cancel()
-            await asyncio.gather(self._loop, *left, return_exceptions=True)
+            _, stubborn = await asyncio.wait([self._loop, *left], timeout=GRACE)
+            for task in stubborn:
+                log.error("%s ignores that it was cancelled, and is left behind", task.get_name())
 
     async def _dispatch(self) -> None:
         while not self._closing:

@@ -17,6 +17,9 @@ T = TypeVar("T")
 _LOOK = 1.0
 """Seconds between two looks whether the loop that is waited for is still there."""
 
+_GRACE = 5.0
+"""Seconds that what is cancelled is given to end; what will not is left behind."""
+
 
 class LoopThread:
     """Run coroutines for other threads.
@@ -66,7 +69,7 @@ class LoopThread:
             for task in left:
                 task.cancel()
             if left:
-                self._loop.run_until_complete(asyncio.wait(left))
+                self._loop.run_until_complete(asyncio.wait(left, timeout=_GRACE))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()

@@ -83,32 +83,51 @@ class SyncReceiver:
         self._handlers: list[Callable[[Receiver], None]] = []
         self._lock = threading.Lock()
         self._running: _Running | None = None
+        self._opened_in: int | None = None  # the process in which it is open, or just being opened or closed
+        self._closing = False
 
     def open(self) -> None:
         """Open it, if it is not open; costs nothing if it is, so every request may begin with it.
 
         :raises StoreError: the store cannot be opened.
-        :raises ConfigurationError: it was open when this process was forked.
+        :raises ConfigurationError: it was open when this process was forked, or just being opened or closed.
+        :raises ReceiverNotOpen: it is just being closed.
         """
         if self._here() is not None:
             return
-        if self._running is not None:
+        if self._opened_in not in (None, os.getpid()):
             # The thread is not here, and SQLite believes to hold its locks: https://sqlite.org/howtocorrupt.html, 2.6
             raise ConfigurationError("the receiver was open when this process was forked: open it after the fork")
         with self._lock:
+            if self._closing:
+                raise ReceiverNotOpen
             if self._here() is None:
-                receiver = self._make()
-                for register in self._handlers:
-                    register(receiver)
-                self._running = _Running(receiver)
+                self._opened_in = os.getpid()
+                try:
+                    receiver = self._make()
+                    for register in self._handlers:
+                        register(receiver)
+                    self._running = _Running(receiver)
+                except BaseException:
+                    self._opened_in = None
+                    raise
 
     def close(self) -> None:
-        """Let running handlers finish within ``close_timeout``, then close everything, if it is open."""
+        """Let running handlers finish within ``close_timeout``, then close everything, if it is open here."""
+        if self._opened_in != os.getpid():
+            return
         with self._lock:
             running = self._here()
-            if running is not None:
-                self._running = None
-                running.close()
+            if running is None:
+                return
+            self._running = None
+            self._closing = True
+        # Without the lock: a handler that is let finish may still ask whether it is open.
+        try:
+            running.close()
+        finally:
+            self._opened_in = None
+            self._closing = False
 
     def __enter__(self) -> SyncReceiver:
         self.open()

@@ -196,12 +196,21 @@ def test_failing_to_open_leaves_nothing_behind(key: PrivateKey, tmp_path: Path) 
 
 
 PROGRAM = """
-import os, sys
+import os, sys, threading, time
 from ringback_receiver import ConfigurationError, ReceiverNotOpen, SyncReceiver
 receiver = SyncReceiver("https://portal.example/x", sys.argv[1], store=sys.argv[2])
 receiver.on_completion(name="h")(print)
 if sys.argv[3] == "open":
     receiver.open()
+if sys.argv[3] == "being opened":
+    make, begun = receiver._make, threading.Event()
+    def slowly():
+        begun.set()
+        time.sleep(1)
+        return make()
+    receiver._make = slowly
+    threading.Thread(target=receiver.open).start()
+    begun.wait()
 if (child := os.fork()) == 0:
     try:
         receiver.failing_handlers()
@@ -218,7 +227,7 @@ print("child", os.waitstatus_to_exitcode(status), "parent", receiver.failing_han
 """
 
 
-@pytest.mark.parametrize(("state", "child"), [("closed", 7), ("open", 8)])
+@pytest.mark.parametrize(("state", "child"), [("closed", 7), ("open", 8), ("being opened", 8)])
 def test_forked_process_opens_its_own(tmp_path: Path, key: PrivateKey, state: str, child: int) -> None:
     """Threads do not survive a fork, nor may SQLite's state; and a script that forgets to close it ends, too."""
     done = subprocess.run(
@@ -245,3 +254,65 @@ def test_interrupted_wait_stops_waiting(receiver: SyncReceiver) -> None:
         timer.join()
         with contextlib.suppress(CompletionTimeout):
             run.completion(timeout=0)
+
+
+def test_handler_may_ask_whether_it_is_open_while_it_closes(receiver: SyncReceiver, key: PrivateKey) -> None:
+    """It is told, and waits for nobody who waits for it."""
+    begun, closing, told = threading.Event(), threading.Event(), threading.Event()
+
+    @receiver.on_completion("sales")
+    def late(completion: Completion) -> None:
+        begun.set()
+        assert closing.wait(10)
+        until(lambda: receiver._closing)
+        with pytest.raises(ReceiverNotOpen):
+            receiver.open()
+        told.set()
+
+    receiver.open()
+    ring(receiver, receiver.trigger("sales"), key)
+    assert begun.wait(10)
+    closing.set()
+    receiver.close()
+    assert told.is_set()
+    receiver.open()
+
+
+STUBBORN = """
+import asyncio, contextlib, sys, threading
+from ringing import URL, make_event, signed
+from ringback_protocol import PrivateKey
+from ringback_receiver import _dispatcher, _loop_thread, SyncReceiver
+_dispatcher.GRACE = _loop_thread._GRACE = 0.2
+key, begun = PrivateKey.generate(), threading.Event()
+receiver = SyncReceiver(URL, str(key.public()), store=sys.argv[1], close_timeout=0.1)
+receiver.open()
+@receiver.on_completion("sales", name="stubborn", timeout=None)
+async def stubborn(completion):
+    begun.set()
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.01)
+with receiver:
+    from ringback_receiver._matching import PendingRequest
+    request = PendingRequest(request_id="req_1", dag_id="sales", run_id="run_1", callback_url=URL, created_at=1.0)
+    running = receiver._require_open()
+    running.run(running.receiver._store.register(request, handlers=["stubborn"]))
+    assert receiver.handle(*signed(make_event("req_1", "run_1"), key)).status == 204
+    assert begun.wait(10)
+print("closed")
+"""
+
+
+def test_handler_that_ignores_its_end_is_left_behind(tmp_path: Path) -> None:
+    """Closing takes a bounded time, and names who would not end."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", STUBBORN, f"sqlite:///{tmp_path}/ringback.db"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    assert done.stdout == "closed\n", done.stderr
+    assert "ringback-handler stubborn ignores that it was cancelled, and is left behind" in done.stderr
