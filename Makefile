@@ -11,6 +11,9 @@ FAB       := apache-airflow==3.3.2 apache-airflow-providers-fab
 
 RESOLVE   := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate
 
+# Two processes, whatever the machine has: timings of tests were tried with two.
+PARALLEL  := -n 2 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench bench-quick chaos \
 	chaos-receiver forge schema constraints clean
@@ -51,10 +54,10 @@ types: $(READY) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(READY) ## Fast tests, no servers
-	$(BIN)/python -m pytest tests/unit --cov --cov-report=term
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit --cov --cov-report=term
 
 integration: $(READY) ## Real databases, real sockets, a built wheel
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest $(PARALLEL) tests/integration
 
 acceptance: $(READY) $(FAB_READY) ## A real Airflow
 	$(BIN)/python -m pytest tests/acceptance

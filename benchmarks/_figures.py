@@ -136,7 +136,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     if len(values) < 2:
         only = values[0] if values else float("nan")
         return {"median": only, "low": only, "high": only, "least": only, "most": only, "samples": len(values)}
-    low, middle, high = statistics.quantiles(values, n=4)
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")  # nothing beyond what was measured
     return {
         "median": middle,
         "low": low,
