@@ -51,6 +51,7 @@ def serve(folder: str, key: str) -> None:
     app.include_router(receiver.router)
     config = uvicorn.Config(app, port=0, log_level="error", **RECOMMENDED)  # type: ignore[arg-type]
     listener = config.bind_socket()
+    listener.listen(2_048)  # so that whoever reads the port can connect
     print(listener.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
