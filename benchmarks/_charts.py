@@ -22,7 +22,7 @@ __all__ = ["draw"]
 Plot = Callable[[Axes, Sequence[Figure]], None]
 
 _INK, _FAINT = "#768390", "#7683904d"
-_OURS, _THEIRS = "#2f81f7", "#8b949e"
+_OURS, _THEIRS, _WHISKER = "#2f81f7", "#8b949e", "#d29922"
 _JUDGED = {"holds": _OURS, "short": "#e5534b", None: _THEIRS}
 _MOST_HEADROOM = 100.0
 _STYLE: Any = {
@@ -63,7 +63,7 @@ def _write(path: Path, rows: Sequence[Figure], plot: Plot) -> None:
         picture = Picture(figsize=(_WIDTH_INCHES, 1.1 + _ROW_INCHES * len(rows)), layout="constrained")
         axes = picture.add_subplot()
         axes.set_yticks(range(len(rows)), [row.name.replace(" ÷ ", "\n÷ ") for row in rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelsize=9)
         axes.grid(axis="x", color=_FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -83,7 +83,7 @@ def _against_goals(axes: Axes, rows: Sequence[Figure]) -> None:
     axes.set_xscale("log")
     axes.axvline(1.0, color=_INK, linewidth=1.2)
     low, high = axes.get_xlim()
-    _ticks(axes, [tick for tick in (0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10, 20, 50, 100) if low <= tick <= high])
+    _ticks(axes, [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= tick <= high])
     axes.set_xlabel("times better than the goal, median and quartiles")
 
 
@@ -111,7 +111,7 @@ def _throughput(axes: Axes, rows: Sequence[Figure]) -> None:
     for y, row in enumerate(rows):
         ours = row.name.startswith(("Ringback", "relay"))
         axes.barh(y, row.median, height=0.6, color=_OURS if ours else _THEIRS)
-        axes.plot([row.low, row.high], [y, y], color=_INK, linewidth=1.5)
+        axes.plot([row.low, row.high], [y, y], color=_WHISKER, linewidth=2)
         _note(axes, y, f"{amount(row.median)}")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -134,7 +134,7 @@ def main() -> None:
     figures, milliseconds = [], {}
     for (kind, manner), of_counts in found.items():
         few, many = (of_counts[count] for count in counts)
-        name = f"time of a match, {kind}, {manner}: {arguments.many:,} pending ÷ {FEW:,}"
+        name = f"match, {kind}, {manner}: {arguments.many:,} pending ÷ {FEW:,} pending"
         figures.append(Figure.of(name, ratios(many, few), goal=GOALS.get((kind, manner))))
         milliseconds[f"{kind}, {manner}"] = {str(count): spread(of_counts[count]) for count in counts}
     print(f"kept in {keep('receiver_match', {'milliseconds': milliseconds}, figures)}")
