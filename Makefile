@@ -11,8 +11,11 @@ FAB       := apache-airflow==3.3.2 apache-airflow-providers-fab
 
 RESOLVE   := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate
 
+# Two processes, whatever the machine has: timings of tests were tried with two.
+PARALLEL  := -n 2 --dist worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench chaos \
+.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench bench-quick chaos \
 	chaos-receiver forge schema constraints clean
 
 help: ## Show this list
@@ -51,10 +54,10 @@ types: $(READY) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(READY) ## Fast tests, no servers
-	$(BIN)/python -m pytest tests/unit --cov --cov-report=term
+	$(BIN)/python -m pytest $(PARALLEL) tests/unit --cov --cov-report=term
 
 integration: $(READY) ## Real databases, real sockets, a built wheel
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest $(PARALLEL) tests/integration
 
 acceptance: $(READY) $(FAB_READY) ## A real Airflow
 	$(BIN)/python -m pytest tests/acceptance
@@ -72,20 +75,11 @@ nginx: $(READY) ## The receiver behind nginx, as docs/deploy.md has it
 coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a real Airflow
 	RINGBACK_WRITE_COVERAGE=1 $(BIN)/python -m pytest tests/acceptance/test_every_ending.py
 
-bench: $(READY) ## Measure what the README claims; half an hour
-	$(BIN)/python -m benchmarks.import_cost
-	$(BIN)/python -m benchmarks.guard_overhead
-	$(BIN)/python -m benchmarks.listener_cost
-	$(BIN)/python -m benchmarks.slow_clients
-	$(BIN)/python -m benchmarks.receiver_verify
-	$(BIN)/python -m benchmarks.receiver_throughput
-	$(BIN)/python -m benchmarks.receiver_match
-	$(BIN)/python -m benchmarks.receiver_waiters
-	$(BIN)/python -m benchmarks.postgres_drivers
-	$(BIN)/python -m benchmarks.relay_throughput
-	$(BIN)/python -m benchmarks.relay_throughput --sweep
-	$(BIN)/python -m benchmarks.ring_latency
-	$(BIN)/python -m benchmarks.api_load
+bench: $(READY) ## Measure what the README claims: half an hour, one table, docs/benchmarks
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY) ## The same with few rounds and without Airflow: two minutes
+	$(BIN)/python -m benchmarks --quick
 
 chaos: $(READY) ## 500 runs while everything is killed and the receiver misbehaves; SEED=n, RUNS=n
 	$(BIN)/python -m chaos --seed $(or $(SEED),1) --runs $(or $(RUNS),500)

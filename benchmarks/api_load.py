@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from benchmarks._airflow import Setting, callers_side, setting
-from benchmarks._figures import keep, spread
+from benchmarks._figures import Figure, keep, ratios, spread
 from demo.local_relay import running_relay
 from ringback_receiver import RunHandle
 
@@ -159,16 +159,18 @@ def main() -> None:
     arguments = parser.parse_args()
     with setting(Path(__file__).parent / "dags") as here:
         seen = asyncio.run(measure(here, arguments.rounds, arguments.seconds, arguments.seed))
-    base_cpu, base_p95 = (statistics.median(values) for values in (seen["nobody waits"].cpu, seen["nobody waits"].p95))
-    print("API server's share of a core, and the 95th percentile of other requests; median [least to most]:")
-    for name, of in seen.items():
-        cpu, p95 = statistics.median(of.cpu), statistics.median(of.p95)
-        print(
-            f"  {name:26} {cpu:6.1%} [{min(of.cpu):.1%} to {max(of.cpu):.1%}]  x {cpu / base_cpu:4.1f}"
-            f"   {p95 * 1000:7.1f} ms [{min(of.p95) * 1000:.1f} to {max(of.p95) * 1000:.1f}]  x {p95 / base_p95:4.1f}"
+    nobody, *others = seen
+    print(f"The API server's CPU, and the 95th percentile of other requests, against when {nobody}:")
+    figures = [
+        figure
+        for name in others
+        for figure in (
+            Figure.of(f"API server's CPU, {name} ÷ nobody", ratios(seen[name].cpu, seen[nobody].cpu)),
+            Figure.of(f"other requests' p95, {name} ÷ nobody", ratios(seen[name].p95, seen[nobody].p95)),
         )
-    figures = {name: {"cpu": spread(of.cpu), "p95_seconds": spread(of.p95)} for name, of in seen.items()}
-    print(f"kept in {keep('api_load', figures)}")
+    ]
+    details = {name: {"cpu": spread(of.cpu), "p95_seconds": spread(of.p95)} for name, of in seen.items()}
+    print(f"kept in {keep('api_load', {'windows': details}, figures)}")
 
 
 if __name__ == "__main__":

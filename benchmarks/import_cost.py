@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
+
+from benchmarks._figures import Figure, at_most, keep, spread
 
 _PROGRAM = """
 import json, sys, time
@@ -25,7 +26,7 @@ _VARIANTS = {
     "nothing": "pass",
     "ringback_notifier": "from ringback_notifier import CompletionNotifier, notify_completion",
 }
-GOAL_MS = 10.0
+GOALS = {"milliseconds": at_most(10.0)}
 
 
 def sample(measured: str) -> float:
@@ -36,19 +37,17 @@ def sample(measured: str) -> float:
 
 
 def main() -> None:
-    """Print the table; the exit code tells nothing, for timings are no test."""
+    """Print the figures and keep them; the exit code tells nothing, for timings are no test."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=15, help="interpreters a variant (default: 15)")
     samples: dict[str, list[float]] = {name: [] for name in _VARIANTS}
     for _ in range(parser.parse_args().samples):
         for name, measured in _VARIANTS.items():
             samples[name].append(sample(measured))
-    print(f"Import time over airflow.sdk, in ms, median [quartiles] of {len(samples['nothing'])}:")
-    for name, values in samples.items():
-        low, middle, high = statistics.quantiles(values, n=4)
-        print(f"  {name:36} {middle:7.2f}  [{low:.2f} to {high:.2f}]")
-    added = statistics.median(samples["ringback_notifier"])
-    print(f"  goal: under {GOAL_MS:.0f} ms: {'holds' if added < GOAL_MS else 'short'}")
+    added = [ours - nothing for ours, nothing in zip(samples["ringback_notifier"], samples["nothing"], strict=True)]
+    figure = Figure.of("import of the notifier, over airflow.sdk", added, "ms", GOALS["milliseconds"])
+    milliseconds = {name: spread(values) for name, values in samples.items()}
+    print(f"kept in {keep('import_cost', {'milliseconds': milliseconds}, [figure])}")
 
 
 if __name__ == "__main__":

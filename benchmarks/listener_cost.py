@@ -24,7 +24,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-GOAL_MS = 1.0
+from benchmarks._figures import Figure, at_most, keep, spread
+
+GOALS = {"milliseconds": at_most(1.0)}
+_BLOCKS = 5
+_NONE = "no listener: Airflow's own share"
 _BETWEEN_SECONDS = 0.001
 _URL = "https://portal.example/airflow/completions"
 
@@ -135,27 +139,35 @@ def mute_server() -> Iterator[str]:
         yield f"postgresql://ringback@127.0.0.1:{server.getsockname()[1]}/ringback"
 
 
-def report(name: str, elapsed: list[float], worked: list[float]) -> None:
-    """Print one line."""
-    p99 = statistics.quantiles(elapsed, n=100)[-1]
-    verdict = "holds" if max(elapsed) < GOAL_MS else "holds at p99" if p99 < GOAL_MS else "short"
-    print(
-        f"  {name:44} {statistics.median(elapsed):7.3f} {p99:7.3f} {max(elapsed):7.3f} {max(worked):7.3f}   {verdict}"
-    )
+def percentiles(elapsed: list[float]) -> list[float]:
+    """Return the 99th percentile of each of a few blocks of successive calls, for a spread of them."""
+    size = len(elapsed) // _BLOCKS
+    return [
+        statistics.quantiles(elapsed[start : start + size], n=100, method="inclusive")[-1]
+        for start in range(0, size * _BLOCKS, size)
+    ]
 
 
 def main() -> None:
-    """Print the table; the exit code tells nothing, for timings are no test."""
+    """Print the figures and keep them; the exit code tells nothing, for timings are no test."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=2_000, help="a row (default: 2000)")
     parser.add_argument("--no-postgres", action="store_true", help="leave out the rows that need a PostgreSQL")
     arguments = parser.parse_args()
     with airflow_home() as home:
-        measure(home, arguments.calls, postgres=not arguments.no_postgres)
+        found = measure(home, arguments.calls, postgres=not arguments.no_postgres)
+    print(f"Time of one call on the scheduler's thread, {arguments.calls} calls a row.  A call that is much longer by")
+    print("the clock than of its own work was interrupted: by the writing thread, or by another process.")
+    figures = []
+    for name, (elapsed, _) in found.items():
+        goal = None if name == _NONE else GOALS["milliseconds"]
+        figures.append(Figure.of(f"{name}: 99th percentile of a call", percentiles(elapsed), "ms", goal))
+    milliseconds = {name: {"elapsed": spread(all_), "own": spread(own)} for name, (all_, own) in found.items()}
+    print(f"kept in {keep('listener_cost', {'milliseconds': milliseconds}, figures)}")
 
 
-def measure(home: Path, calls: int, *, postgres: bool) -> None:
-    """Print a row for each situation."""
+def measure(home: Path, calls: int, *, postgres: bool) -> dict[str, tuple[list[float], list[float]]]:
+    """Return the milliseconds of each call, by the clock and of its own work, for each situation."""
     without, asking = stored_runs()
 
     from airflow._shared.listeners import listener
@@ -178,30 +190,30 @@ def measure(home: Path, calls: int, *, postgres: bool) -> None:
     sqlite_url = f"sqlite:///{path}"
     Outbox.open(sqlite_url, wait=10.0).close()
 
+    found: dict[str, tuple[list[float], list[float]]] = {}
+
     def row(name: str, url: str, run: Any = asking, hook: Any = ours.hook, *, thread_each_time: bool = False) -> None:
         between = 20 * _BETWEEN_SECONDS if thread_each_time else _BETWEEN_SECONDS
         with writing_to(url, idle=0.001 if thread_each_time else 0.2):
             samples(hook, run, 20, between)
-            report(name, *samples(hook, run, calls // 10 if thread_each_time else calls, between))
+            found[name] = samples(hook, run, calls // 10 if thread_each_time else calls, between)
 
-    print(f"Time of one call on the scheduler's thread, in ms, of {calls} calls a row.  A call that is much longer by")
-    print("the clock than of its own work was interrupted: by the writing thread, or by another process.")
-    print(f"  {'':44} {'median':>7} {'p99':>7} {'max':>7} {'own max':>7}   goal: under {GOAL_MS:.0f} ms")
-    row("no listener at all: Airflow's own share", sqlite_url, hook=bare.hook)
-    row("run without callback", sqlite_url, run=without)
-    row("run with callback, SQLite", sqlite_url)
-    row("the same, its thread started by every call", sqlite_url, thread_each_time=True)
+    row(_NONE, sqlite_url, hook=bare.hook)
+    row("listener, run without callback", sqlite_url, run=without)
+    row("listener, SQLite", sqlite_url)
+    row("listener, SQLite, its thread started by every call", sqlite_url, thread_each_time=True)
     with locked(path):
-        row("run with callback, SQLite locked by another", sqlite_url)
+        row("listener, SQLite locked by another", sqlite_url)
     with mute_server() as url:
-        row("run with callback, PostgreSQL that is mute", url)
-    row("run with callback, PostgreSQL that is down", "postgresql://ringback@127.0.0.1:1/ringback")
+        row("listener, PostgreSQL that is mute", url)
+    row("listener, PostgreSQL that is down", "postgresql://ringback@127.0.0.1:1/ringback")
     if postgres:
         with_postgres(home, row)
+    return found
 
 
 def with_postgres(home: Path, row: Callable[[str, str], None]) -> None:
-    """Print the row that needs a server."""
+    """Measure the row that needs a server."""
     from demo.local_postgres import LocalPostgres
     from ringback_notifier.outbox import migrate
 
@@ -210,7 +222,7 @@ def with_postgres(home: Path, row: Callable[[str, str], None]) -> None:
     with LocalPostgres(home / "postgres", port) as server:
         url = server.create("ringback")
         migrate(url)
-        row("run with callback, PostgreSQL", url)
+        row("listener, PostgreSQL", url)
 
 
 if __name__ == "__main__":

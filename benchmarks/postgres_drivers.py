@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]
 import psycopg
 
-from benchmarks._figures import keep, spread
+from benchmarks._figures import Figure, keep, ratios, spread
 from demo.local_airflow import free_port
 from demo.local_postgres import LocalPostgres
 
@@ -35,7 +34,7 @@ def rows(driver: str, number: int, size: int) -> Rows:
     return names, names, [float(number)] * size, [_BODY] * size
 
 
-async def measure(url: str, rounds: int, batches: int) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+async def measure(url: str, rounds: int, batches: int) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Return milliseconds of wall and of CPU time a batch, by batch size and driver."""
     statement = await (ours := await asyncpg.connect(url)).prepare(
         "INSERT INTO events SELECT * FROM unnest($1::text[], $2::text[], $3::float8[], $4::bytea[])"
@@ -61,10 +60,7 @@ async def measure(url: str, rounds: int, batches: int) -> dict[str, dict[str, di
                         of[kind].append(1_000 * seconds / batches)
     await ours.close()
     await theirs.close()
-    return {
-        size: {driver: {kind: spread(values) for kind, values in kinds.items()} for driver, kinds in of.items()}
-        for size, of in taken.items()
-    }
+    return taken
 
 
 def main() -> None:
@@ -81,14 +77,15 @@ def main() -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(_TABLE.encode())
         found = asyncio.run(measure(url, arguments.rounds, arguments.batches))
-    print("Milliseconds a batch, median [quartiles]:")
-    for size, of in found.items():
-        for driver, kinds in of.items():
-            said = "   ".join(f"{k} {v['median']:6.3f} [{v['low']:.3f} to {v['high']:.3f}]" for k, v in kinds.items())
-            print(f"  {size:>3} events  {driver:8} {said}")
-    ratio = statistics.median(of["psycopg"]["cpu"]["median"] / of["asyncpg"]["cpu"]["median"] for of in found.values())
-    print(f"psycopg takes {ratio:.1f} times the CPU of asyncpg")
-    print(f"kept in {keep('postgres_drivers', {'milliseconds': found})}")
+    figures = [
+        Figure.of(f"CPU of a batch of {size}: psycopg ÷ asyncpg", ratios(of["psycopg"]["cpu"], of["asyncpg"]["cpu"]))
+        for size, of in found.items()
+    ]
+    milliseconds = {
+        size: {driver: {kind: spread(values) for kind, values in kinds.items()} for driver, kinds in of.items()}
+        for size, of in found.items()
+    }
+    print(f"kept in {keep('postgres_drivers', {'milliseconds': milliseconds}, figures)}")
 
 
 if __name__ == "__main__":

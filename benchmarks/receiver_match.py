@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks._figures import keep, spread
+from benchmarks._figures import Figure, at_most, keep, ratios, spread
 from benchmarks.receiver_servers import URL
 from benchmarks.receiver_throughput import prepared
 from demo.local_airflow import free_port
@@ -31,7 +31,11 @@ from ringback_receiver._store import Store
 from ringback_receiver._store_url import store_from_url
 
 FEW, MANY = 1_000, 1_000_000
-MOST = {("SQLite", "single"): 1.3, ("PostgreSQL", "single"): 1.3, ("PostgreSQL", "batched"): 1.5}
+GOALS = {
+    ("SQLite", "single"): at_most(1.3),
+    ("PostgreSQL", "single"): at_most(1.3),
+    ("PostgreSQL", "batched"): at_most(1.5),
+}
 _WIDTH = 26
 _COLUMNS = (
     "INSERT INTO requests (request_id, dag_id, run_id, callback_url, created_at, metadata, state, triggers, "
@@ -127,29 +131,13 @@ def main() -> None:
             for count, url in of.items():
                 fill(url, count)
         found = asyncio.run(measure(urls, arguments.rounds, random.Random(1)))
-    figures = []
-    print(
-        f"Milliseconds an event with {FEW:,} and with {arguments.many:,} pending, and their ratio, median [quartiles]:"
-    )
+    figures, milliseconds = [], {}
     for (kind, manner), of_counts in found.items():
         few, many = (of_counts[count] for count in counts)
-        ratio = spread([b / a for a, b in zip(few, many, strict=True)])
-        goal = MOST.get((kind, manner))
-        verdict = "" if goal is None else "holds" if ratio["median"] <= goal else "short"
-        figures.append(
-            {
-                "name": f"{kind}, {manner}",
-                "ratio": ratio,
-                "goal": goal,
-                "verdict": verdict,
-                "milliseconds": {str(count): spread(of_counts[count]) for count in counts},
-            }
-        )
-        print(
-            f"  {kind:10} {manner:8} {spread(few)['median']:7.3f} {spread(many)['median']:7.3f}   "
-            f"{ratio['median']:.2f} [{ratio['low']:.2f} to {ratio['high']:.2f}]  goal {goal}: {verdict}"
-        )
-    print(f"kept in {keep('receiver_match', {'goals': figures})}")
+        name = f"match, {kind}, {manner}: {arguments.many:,} pending ÷ {FEW:,} pending"
+        figures.append(Figure.of(name, ratios(many, few), goal=GOALS.get((kind, manner))))
+        milliseconds[f"{kind}, {manner}"] = {str(count): spread(of_counts[count]) for count in counts}
+    print(f"kept in {keep('receiver_match', {'milliseconds': milliseconds}, figures)}")
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ def main() -> None:
     app = {"ours": ours, "bare": bare, "standardwebhooks": standardwebhooks, "sqlalchemy": sqlalchemy}[what](key, store)
     config = uvicorn.Config(app, **{"port": 0, "log_level": "error", "access_log": False, **json.loads(settings)})
     listener = config.bind_socket()
+    listener.listen(2_048)  # so that whoever reads the port can connect
     print(listener.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -20,14 +20,14 @@ import httpx
 import psycopg
 
 from benchmarks._airflow import Setting, callers_side, setting
-from benchmarks._figures import keep, spread
+from benchmarks._figures import Figure, at_most, keep, spread
 from demo.local_relay import running_relay
 from ringback_receiver import AsyncAirflowClient, Receiver
 
 Way = Callable[["Round"], Awaitable[tuple[str, float]]]
 LONG = 120.0
 ENDED = ("success", "failed")
-GOAL = 0.1
+GOALS = {"ringback: listener + relay": at_most(0.1)}
 
 
 class Round:
@@ -136,16 +136,10 @@ def main() -> None:
         running_relay(here.airflow.environment, here.relays_log),
     ):
         delays = asyncio.run(measure(here, arguments.rounds, arguments.seed))
-    figures = {name: spread(values) for name, values in delays.items()}
     print("End of run committed -> caller knows, in seconds:")
-    print(f"  {'':28} {'median':>8}  {'quartiles':>18}  {'least':>8} {'most':>8}")
-    for name, of in figures.items():
-        quartiles = f"{of['low']:8.3f} to {of['high']:.3f}"
-        print(f"  {name:28} {of['median']:8.3f}  {quartiles:>18}  {of['least']:8.3f} {of['most']:8.3f}")
-    ours = figures["ringback: listener + relay"]["median"]
-    print(f"  goal: listener + relay under {GOAL} s: {'holds' if ours < GOAL else 'short'}")
-    print(f"  polling at 5 s takes {figures['polling every 5 s']['median'] / ours:.0f} times as long")
-    print(f"kept in {keep('ring_latency', {'seconds': figures})}")
+    figures = [Figure.of(name, values, "s", GOALS.get(name)) for name, values in delays.items()]
+    seconds = {name: spread(values) for name, values in delays.items()}
+    print(f"kept in {keep('ring_latency', {'seconds': seconds}, figures)}")
 
 
 if __name__ == "__main__":

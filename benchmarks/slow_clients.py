@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ import psutil
 import uvicorn
 from fastapi import FastAPI
 
-from benchmarks._figures import keep, spread
+from benchmarks._figures import Figure, keep, ratios, spread
 from ringback_protocol import CompletionData, CompletionEvent, PrivateKey, encode_event, event_id, sign
 from ringback_receiver import Receiver
 
@@ -49,6 +51,7 @@ def serve(folder: str, key: str) -> None:
     app.include_router(receiver.router)
     config = uvicorn.Config(app, port=0, log_level="error", **RECOMMENDED)  # type: ignore[arg-type]
     listener = config.bind_socket()
+    listener.listen(2_048)  # so that whoever reads the port can connect
     print(listener.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -113,26 +116,23 @@ async def deliver(port: int, key: PrivateKey, number: int) -> float:
     return taken
 
 
-async def measure(clients: int, rounds: int, samples: int) -> dict[str, object]:
-    """Measure every kind in turn."""
+async def measure(clients: int, rounds: int, samples: int) -> tuple[dict[str, list[list[float]]], dict[str, float]]:
+    """Return the milliseconds of each kind, round by round, and the server's megabytes beside it."""
     key = PrivateKey.generate()
-    taken: dict[str, list[float]] = {"none": [], **{kind: [] for kind in _BEGINNINGS}}
+    taken: dict[str, list[list[float]]] = {"none": [], **{kind: [] for kind in _BEGINNINGS}}
     memory: dict[str, float] = {}
-    number = 0
+    numbers = itertools.count()
     with serving(key) as (port, process_id):
         for _ in range(rounds):
-            for kind, values in taken.items():
+            for kind, by_round in taken.items():
+                values = []
                 async with slow(port, clients if kind in _BEGINNINGS else 0, _BEGINNINGS.get(kind, b"")):
                     for _ in range(samples):
-                        values.append(await deliver(port, key, number := number + 1))
+                        values.append(await deliver(port, key, next(numbers)))
                         await asyncio.sleep(0.01)
-                    memory[kind] = psutil.Process(process_id).memory_info().rss / 1e6
-    return {
-        "slow_clients": clients,
-        "uvicorn": RECOMMENDED,
-        "milliseconds_of_an_honest_delivery": {kind: spread(values) for kind, values in taken.items()},
-        "server_megabytes": {kind: round(value, 1) for kind, value in memory.items()},
-    }
+                    memory[kind] = round(psutil.Process(process_id).memory_info().rss / 1e6, 1)
+                by_round.append(values)
+    return taken, memory
 
 
 def main() -> None:
@@ -146,14 +146,23 @@ def main() -> None:
     if arguments.serve:
         serve(*arguments.serve)
         return
-    found = asyncio.run(measure(arguments.clients, arguments.rounds, arguments.samples))
-    print(f"An honest delivery beside {arguments.clients} slow clients, in ms, median [quartiles], most:")
-    milliseconds = found["milliseconds_of_an_honest_delivery"]
-    assert isinstance(milliseconds, dict)
-    for kind, value in milliseconds.items():
-        print(f"  {kind:18} {value['median']:6.2f}  [{value['low']:.2f} to {value['high']:.2f}], {value['most']:.1f}")
-    print(f"  server's memory in MB: {found['server_megabytes']}")
-    print(f"kept in {keep('slow_clients', found)}")
+    taken, memory = asyncio.run(measure(arguments.clients, arguments.rounds, arguments.samples))
+    medians = {kind: [statistics.median(values) for values in by_round] for kind, by_round in taken.items()}
+    alone = medians["none"]
+    figures = [
+        Figure.of(f"an honest delivery beside {arguments.clients} clients, {kind} ÷ none", ratios(medians[kind], alone))
+        for kind in _BEGINNINGS
+    ]
+    details = {
+        "slow_clients": arguments.clients,
+        "uvicorn": RECOMMENDED,
+        "milliseconds_of_an_honest_delivery": {
+            kind: spread(list(itertools.chain.from_iterable(by_round))) for kind, by_round in taken.items()
+        },
+        "server_megabytes": memory,
+    }
+    print(f"  server's memory in MB: {memory}")
+    print(f"kept in {keep('slow_clients', details, figures)}")
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def test_the_end_of_a_rotation_keeps_the_newest_key() -> None:
     [
         (PASSWORD, [], "whsk_"),
         (f"{SECRET.reveal()} {OLDER.reveal()}", [], "whsec_"),
-        (SECRET.reveal(), ["--scheme", "ed25519"], "whsk_"),
+        pytest.param(SECRET.reveal(), ["--scheme", "ed25519"], "whsk_", id="secret"),
         (PASSWORD, ["--scheme", "hmac"], "whsec_"),
     ],
 )
@@ -240,8 +240,8 @@ def test_no_more_keys_than_a_verifier_looks_at() -> None:
     [
         ("public", "", "no key given"),
         ("public", "hush", "starts with whsk_"),
-        ("public", NEWER.reveal()[:-8], "whsk_ key"),
-        ("public", str(NEWER.public()), "can only verify"),
+        pytest.param("public", NEWER.reveal()[:-8], "whsk_ key", id="cut key"),
+        pytest.param("public", str(NEWER.public()), "can only verify", id="public key"),
         ("rotate", "{hush", "no JSON"),
         ("rotate", "[" * 100_000, "no JSON"),
         ("rotate", '{"conn_type": "ringback"}', "no connection with a password"),

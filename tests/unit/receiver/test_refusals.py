@@ -56,6 +56,9 @@ def test_claimed_id_is_found(headers: Any) -> None:
 
 
 class Malicious:
+    def __repr__(self) -> str:
+        return "Malicious()"
+
     def items(self) -> Iterator[Any]:
         raise MemoryError
 

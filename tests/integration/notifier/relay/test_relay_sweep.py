@@ -277,12 +277,16 @@ async def test_after_days_the_sweep_goes_hour_by_hour(world: World) -> None:
     swept_to(world, time.time() - 5 * 3_600)
     runs = [ended(receiver.url, number, ago=number * 1_800 + 60) for number in range(10)]
     airflow.runs += runs
-    await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 10)
+
+    def all_is_read() -> bool:
+        # The last window's events may be delivered before the window is stored.
+        return world.outbox.counts().get("delivered") == 10 and time.time() - (watermark(world) or 0) < 10
+
+    await drain_until(world.relay(airflow), all_is_read)
     windows = [sweep.query for sweep in airflow.sweeps()]
     assert len(windows) >= 5
     starts = [query["updated_at_gte"][0] for query in windows[:5]]
     assert starts == sorted(starts)
-    assert time.time() - (watermark(world) or 0) < 10
 
 
 async def test_the_first_sweep_looks_back_a_while(world: World) -> None:
