@@ -93,8 +93,8 @@ def test_the_table_hides_nothing() -> None:
     console.print(table(OUTCOMES))
     assert isinstance(console.file, io.StringIO)
     rows = [re.sub(r"\s+", " ", line.strip("│ ")) for line in console.file.getvalue().splitlines()]
-    assert "fast ÷ slow │ 2.00 │ 1.90 to 2.10 │ 3 │ ≥ 1.5 │ holds" in rows
-    assert "ours ÷ theirs │ 0.800 │ 0.700 to 0.900 │ 3 │ ≥ 1 │ short" in rows
+    assert "fast ÷ slow │ 2.00 │ 1.95 to 2.05 │ 3 │ ≥ 1.5 │ holds" in rows
+    assert "ours ÷ theirs │ 0.800 │ 0.750 to 0.850 │ 3 │ ≥ 1 │ short" in rows
     assert any(row.startswith("two: failed: exit code 1 │") and row.endswith("│ failed") for row in rows)
     assert any(row.startswith("three: not in the quick version") for row in rows)
 
