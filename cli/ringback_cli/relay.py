@@ -108,18 +108,17 @@ def redeliver(
     now = time.time()
     start, end = _moment(since, now, "--since"), _moment(until, now, "--until")
     with errors_shown(), opened_outbox() as outbox:
+        from ringback_notifier.outbox import EventFilter
+
         statuses: set[Status] = {"dead", "gone", "refused"}
         if delivered:
             statuses.add("delivered")
-        count = outbox.redeliver(
-            event_ids=event_ids or None,
-            since=start,
-            until=end,
-            statuses=statuses,
-            dag_id=dag_id,
-            destination=destination,
-            now=now,
-        )
+        asked = EventFilter(statuses=statuses, dag_id=dag_id, destination=destination, since=start, until=end)
+        step = outbox.redeliver(asked, event_ids=event_ids or None, now=now)
+        count = step.number
+        while step.next is not None:
+            step = outbox.redeliver(asked, after=step.next, now=now)
+            count += step.number
     typer.echo(f"{count} {'event is' if count == 1 else 'events are'} due again; a relay delivers them.")
     if not count:
         raise typer.Exit(1)

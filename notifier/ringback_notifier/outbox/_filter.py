@@ -1,0 +1,56 @@
+"""Which events somebody asks for: a value that says nothing of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from ringback_notifier.outbox._rows import Status
+
+__all__ = ["EVERYTHING", "EventFilter"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventFilter:
+    """What is asked for; what is ``None`` leaves everything.
+
+    :param dag_ids: these DAGs only, the ones that a user may read; empty leaves nothing.
+    :param dag_id: the one that was asked for.
+    :param run_id: exactly.
+    :param run_id_contains: letter by letter: no character of it means another.
+    :param since: created then or later; Unix seconds.
+    :param until: created before.
+    """
+
+    statuses: Collection[Status] | None = None
+    dag_ids: Collection[str] | None = None
+    dag_id: str | None = None
+    run_id: str | None = None
+    run_id_contains: str | None = None
+    destination: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether no row can be meant, so that no database need be asked."""
+        return (
+            (self.statuses is not None and not self.statuses)
+            or (
+                self.dag_ids is not None
+                and (not self.dag_ids if self.dag_id is None else self.dag_id not in self.dag_ids)
+            )
+            or any(not _can_be_stored(text) for text in self._texts())
+        )
+
+    def _texts(self) -> Iterator[str]:
+        asked = (self.dag_id, self.run_id, self.run_id_contains, self.destination)
+        yield from (text for text in asked if text is not None)
+
+
+EVERYTHING = EventFilter()
+
+
+def _can_be_stored(text: str) -> bool:
+    """Say whether a row may hold this: PostgreSQL raises for NUL, and UTF-8 has no lone surrogates."""
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
