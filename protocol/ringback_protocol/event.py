@@ -94,7 +94,11 @@ class CompletionData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One ending of one DAG run, for one callback URL.  Members that it does not know are ignored."""
+    """One ending of one DAG run, for one callback URL.  Members that it does not know are ignored.
+
+    ``traceparent`` is CloudEvents' extension for distributed tracing: whoever asked for the run.  It is no part of
+    the id.
+    """
 
     specversion: Literal["1.0"]
     id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
@@ -107,6 +111,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     dataschema: Literal["urn:ringback:completion:1"]
     audience: str
     correlationid: str | None = None
+    traceparent: str | None = None
     data: CompletionData
 
     @classmethod
@@ -119,6 +124,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         audience: str,
         correlationid: str | None,
         time: datetime,
+        traceparent: str | None = None,
     ) -> CompletionEvent:
         """Wrap what happened into its envelope.
 
@@ -126,6 +132,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         :param source: the Airflow deployment.
         :param audience: the callback URL, byte for byte.
         :param time: when the run ended, as far as the reporter knows; aware.
+        :param traceparent: of the callback request.
         """
         return cls(
             specversion="1.0",
@@ -139,6 +146,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
             dataschema=DATASCHEMA,
             audience=audience,
             correlationid=correlationid,
+            traceparent=traceparent,
             data=data,
         )
 
