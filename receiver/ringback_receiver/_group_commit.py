@@ -40,6 +40,8 @@ class GroupCommit(Generic[Item, Outcome]):
         self._most = most
         self._queue: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self.committed: Callable[[int], None] = lambda items: None
+        """Told of every commit, and how many items shared it."""
 
     def submit(self, item: Item) -> asyncio.Future[Outcome]:
         """Queue an item; the future has its outcome once that is durable.
@@ -84,6 +86,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 if not future.done():
                     future.set_exception(error)
         else:
+            self.committed(len(batch))
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():  # whoever waited is gone
                     future.set_result(outcome)

@@ -12,6 +12,7 @@ from ringback_receiver import _postgres_queries as sql
 from ringback_receiver import _postgres_recording as recording
 from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
+from ringback_receiver._observer import Backlog
 from ringback_receiver._postgres_connect import Connection
 from ringback_receiver._postgres_failures import is_poison, translated
 from ringback_receiver._postgres_hints import PostgresHints
@@ -85,6 +86,12 @@ class PostgresStore:
 
     def watch(self, settled: Settled) -> None:
         self._hints.watch(settled)
+
+    def watch_commits(self, committed: Callable[[int], None]) -> None:
+        self._events.committed = committed
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        return await self._ask(lambda c: oversight.backlog(c, now, most), again=True)
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return await self._leave_pending(request_id, "cancelled", reason=None, triggers=None)

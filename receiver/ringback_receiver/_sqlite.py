@@ -16,6 +16,7 @@ from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver import _sqlite_recording as recording
 from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
+from ringback_receiver._observer import Backlog
 from ringback_receiver._recording import Arrival
 from ringback_receiver._sqlite_thread import SqliteThread
 from ringback_receiver._store import Checked, FailingCall, HandlerCall, History, Recorded, Registered, Settled, Tracked
@@ -68,6 +69,12 @@ class SqliteStore:
 
     def watch(self, settled: Settled) -> None:
         """Nobody tells: what another process does is found by looking."""
+
+    def watch_commits(self, committed: Callable[[int], None]) -> None:
+        self._events.committed = committed
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        return await self._read(lambda connection: oversight.backlog(connection, now, most))
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled"))

@@ -20,6 +20,7 @@ import msgspec
 from ringback_protocol import CompletionEvent
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
+from ringback_receiver._observer import Backlog
 
 __all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Settled", "Store", "Tracked"]
 
@@ -168,6 +169,15 @@ class Store(Protocol):
         """Have it called, in the event loop, with the ids of requests that another process has settled.
 
         It is a hint: it may come late, or never, and with ``None`` when any may have been settled.
+        """
+
+    def watch_commits(self, committed: Callable[[int], None]) -> None:
+        """Have it called, in the event loop, after every commit of events, with the number of events in it."""
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        """Count what is not over; cheap, however much is.
+
+        :param most: how far anything is counted.
         """
 
     async def cancel(self, request_id: str) -> Tracked | None:

@@ -7,7 +7,7 @@ It runs through the same tests as the stores that are real.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, as_of
+from ringback_receiver._observer import Backlog
 from ringback_receiver._parked import take_parked
 from ringback_receiver._recording import Arrival, Known, Look, Step, record_all
 from ringback_receiver._store import (
@@ -79,6 +80,7 @@ class MemoryStore:
     def __init__(self, peer: MemoryStore | None = None) -> None:
         self._tables: _Tables = peer._tables if peer is not None else _Tables()
         self._settled: Settled | None = None
+        self._committed: Callable[[int], None] = lambda events: None
 
     async def open(self) -> None:
         self._tables.open.append(self)
@@ -123,6 +125,7 @@ class MemoryStore:
                 asked = next(recording) if answer is None else recording.send(answer)
             except StopIteration as end:
                 recorded: Recorded = end.value[0]
+                self._committed(1)
                 self._tell(recorded.tracked)
                 return recorded
             answer = [self._known(a) for a in asked.arrivals] if isinstance(asked, Look) else self._write(asked.steps)
@@ -136,6 +139,22 @@ class MemoryStore:
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
+
+    def watch_commits(self, committed: Callable[[int], None]) -> None:
+        self._committed = committed
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        tables = self._reading()
+        pending = [request for request in tables.requests.values() if request.state == "pending"]
+        undone = [call for call in tables.calls.values() if call.done_at is None]
+        return Backlog(
+            pending=min(len(pending), most),
+            overdue=min(sum(each.next_check is not None and each.next_check <= now for each in pending), most),
+            oldest=min((each.created_at for each in pending), default=None),
+            parked=min(sum(row.transition is Transition.PARK for row in tables.events.values()), most),
+            calls=min(sum(call.given_up_at is None for call in undone), most),
+            failing=min(sum(call.error is not None for call in undone), most),
+        )
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return self._leave_pending(request_id, "cancelled")
