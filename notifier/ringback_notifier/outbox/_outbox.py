@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ringback_notifier.outbox import (
+    _depths,
     _duties,
     _enqueueing,
     _hints,
@@ -18,6 +19,7 @@ from ringback_notifier.outbox._database import Database
 from ringback_notifier.outbox._migrate import ensure_current
 from ringback_notifier.outbox._rows import (
     Attempt,
+    Depths,
     Duty,
     EventRow,
     Hint,
@@ -263,6 +265,14 @@ class Outbox:
         """Return how many rows have each status."""
         with self._database.reading() as connection:
             return _queries.counts(connection)
+
+    def depths(self, statuses: Collection[Status], *, now: float, most: int) -> Depths:
+        """Return how many rows have each of these statuses, and since when the longest due one is due.
+
+        :param most: how far anything is counted; what is counted so far may be more.
+        """
+        with self._database.reading() as connection:
+            return _depths.depths(connection, statuses, now=now, most=most)
 
     def find(
         self,

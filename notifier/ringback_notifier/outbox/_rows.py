@@ -10,6 +10,7 @@ from ringback_protocol.event import ReportedBy, RunState
 
 __all__ = [
     "Attempt",
+    "Depths",
     "Duty",
     "EventRow",
     "Hint",
@@ -147,6 +148,7 @@ class Leased:
     body: bytes
     attempts: int
     created_at: float
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +191,18 @@ class EventRow:
     attempts: int
     looks: int
     settled_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Depths:
+    """How much lies in the outbox.
+
+    :param rows: by status.
+    :param oldest_due: since when the event is due that is due the longest, ``None`` if none is.
+    """
+
+    rows: dict[Status, int]
+    oldest_due: float | None
 
 
 class Duty(NamedTuple):
