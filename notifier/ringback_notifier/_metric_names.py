@@ -33,8 +33,8 @@ LATENCY: Final = "ringback.latency"
 """From the end of the run to its delivery; the final task delivers before the end.  Tags: destination, sender."""
 HEARTBEAT: Final = "ringback.relay.heartbeat"
 """Every relay, every ten seconds."""
-DEPTH: Final = {status: f"ringback.outbox.{status}" for status in ("hint", "due", "leased", "dead", "refused")}
-"""How many rows of the outbox have a status, up to a hundred thousand; in the name, as plain StatsD has no tags."""
+DEPTH: Final = {place: f"ringback.outbox.{place}" for place in ("hint", "waiting", "dead", "refused")}
+"""How many rows of the outbox are what, up to a hundred thousand; in the name, as plain StatsD has no tags."""
 OLDEST_DUE: Final = "ringback.outbox.oldest_due_age"
 """For how many seconds the event that is due the longest has been due; 0 if none is."""
 

@@ -26,9 +26,16 @@ def delivering(delivery: Delivery) -> AbstractContextManager[tuple[Delivery, End
     It is part of the caller's trace; the trace that Airflow itself keeps of the run is linked.  Of a caller who traces
     nothing, nobody outside is told of Airflow's.
     """
+    return _delivering(delivery) if _is_used() else contextlib.nullcontext((delivery, _nobody))
+
+
+def _is_used() -> bool:
+    """Tell whether somebody has set OpenTelemetry up, and not only installed it."""
     if sys.modules.get("opentelemetry.trace") is None:
-        return contextlib.nullcontext((delivery, _nobody))
-    return _delivering(delivery)
+        return False
+    from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+
+    return not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def _nobody(outcome: Outcome) -> None:

@@ -31,7 +31,12 @@ _TRACER = "ringback_receiver"
 
 
 def _is_used() -> bool:
-    return sys.modules.get("opentelemetry.trace") is not None
+    """Tell whether somebody has set OpenTelemetry up, and not only installed it."""
+    if sys.modules.get("opentelemetry.trace") is None:
+        return False
+    from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+
+    return not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def triggering(dag_id: str) -> AbstractContextManager[str | None]:

@@ -60,9 +60,9 @@ class PrometheusMetrics:
         self._refused: _Children[str] = _Children(lambda reason: refused.labels(reason).inc)
         self._handled: _Children[tuple[str, str]] = _Children(lambda pair: handled.labels(*pair).inc)
         for outcome in (*(transition.value for transition in Transition), "busy", "store_unavailable"):
-            self._received.of(outcome)  # from zero on: the first of its kind is an increase, too
+            self._received[outcome]  # from zero on: the first of its kind is an increase, too
         for refusal in Refusal:
-            self._refused.of(refusal.value)
+            self._refused[refusal.value]
         self._completed = Histogram(
             "ringback_receiver_completion_latency_seconds",
             "From the end of a run, as its event tells it, to the moment that its request is durably resolved",
@@ -98,11 +98,11 @@ class PrometheusMetrics:
 
     def received(self, outcome: str) -> None:
         """Count an answer to a verified event."""
-        self._received.of(outcome)()
+        self._received[outcome]()
 
     def refused(self, reason: str) -> None:
         """Count a request that is no event for us."""
-        self._refused.of(reason)()
+        self._refused[reason]()
 
     def completed(self, event: CompletionEvent, at: float) -> None:
         """Observe how long ago the run has ended; the final task reports it a little before."""
@@ -114,7 +114,7 @@ class PrometheusMetrics:
 
     def handled(self, handler: str, outcome: HandlerOutcome) -> None:
         """Count a handler's turn."""
-        self._handled.of((handler, outcome))()
+        self._handled[handler, outcome]()
 
     def waiting(self, events: int, limit: int) -> None:
         """Show how full the queue is."""
@@ -137,10 +137,6 @@ class _Children(dict[_Key, Callable[[], None]]):
     def __init__(self, make: Callable[[_Key], Callable[[], None]]) -> None:
         super().__init__()
         self._make = make
-
-    def of(self, labels: _Key) -> Callable[[], None]:
-        """Return what counts one more."""
-        return self[labels]
 
     def __missing__(self, labels: _Key) -> Callable[[], None]:
         self[labels] = count = self._make(labels)

@@ -1,31 +1,33 @@
-"""Counting what lies in the outbox, however much that is: along the indexes, and not for ever."""
+"""Counting what lies in the outbox, however much that is: along the indexes, never in the rows, and not for ever."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, func, literal, select, union_all
 
-from ringback_notifier.outbox._queries import PARTS
-from ringback_notifier.outbox._rows import Depths, Status
-from ringback_notifier.outbox._schema import WAITING, events
+from ringback_notifier.outbox._locking import Condition
+from ringback_notifier.outbox._rows import Depths
+from ringback_notifier.outbox._schema import HINTED, SETTLED, WAITING, events
 
 __all__ = ["depths"]
 
+_PLACES: dict[str, tuple[Condition, ...]] = {
+    "hint": (HINTED,),
+    "waiting": (WAITING,),
+    "dead": (SETTLED, events.c.status == "dead"),
+    "refused": (SETTLED, events.c.status == "refused"),
+}
+"""What an index alone can tell.  Due and leased are one to it."""
 
-def depths(connection: Connection, statuses: Collection[Status], *, now: float, most: int) -> Depths:
-    counted: dict[str, int] = {
-        row[0]: row[1] for row in connection.execute(union_all(*(_count(one, most) for one in statuses)))
-    }
+
+def depths(connection: Connection, *, now: float, most: int) -> Depths:
+    counts = union_all(*(_count(place, conditions, most) for place, conditions in _PLACES.items()))
+    rows = {place: int(number) for place, number in connection.execute(counts)}
     oldest = connection.execute(select(events.c.due_at).where(WAITING).order_by(events.c.due_at).limit(1)).scalar()
-    return Depths(
-        rows={status: counted[status] for status in statuses},
-        oldest_due=None if oldest is None or oldest > now else oldest,
-    )
+    return Depths(rows=rows, oldest_due=None if oldest is None or oldest > now else oldest)
 
 
-def _count(status: Status, most: int) -> Any:
-    part = next(part for those, part in PARTS.items() if status in those)
-    found = select(events.c.event_id).where(part, events.c.status == status).limit(most).subquery()
-    return select(literal(status), func.count()).select_from(found)
+def _count(place: str, conditions: tuple[Condition, ...], most: int) -> Any:
+    found = select(literal(1)).where(*conditions).select_from(events).limit(most).subquery()
+    return select(literal(place), func.count()).select_from(found)

@@ -266,13 +266,13 @@ class Outbox:
         with self._database.reading() as connection:
             return _queries.counts(connection)
 
-    def depths(self, statuses: Collection[Status], *, now: float, most: int) -> Depths:
-        """Return how many rows have each of these statuses, and since when the longest due one is due.
+    def depths(self, *, now: float, most: int) -> Depths:
+        """Return how much waits, is a hint, or was given up or refused, and since when the longest due event is due.
 
         :param most: how far anything is counted; what is counted so far may be more.
         """
         with self._database.reading() as connection:
-            return _depths.depths(connection, statuses, now=now, most=most)
+            return _depths.depths(connection, now=now, most=most)
 
     def find(
         self,

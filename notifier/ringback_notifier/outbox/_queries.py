@@ -13,9 +13,9 @@ from ringback_notifier.outbox._many import among, chunks
 from ringback_notifier.outbox._rows import Attempt, EventRow, Status
 from ringback_notifier.outbox._schema import HINTED, SETTLED, WAITING, attempts, events
 
-__all__ = ["PARTS", "attempts_of", "counts", "find", "hinted", "known", "next_due", "status_of"]
+__all__ = ["attempts_of", "counts", "find", "hinted", "known", "next_due", "status_of"]
 
-PARTS: dict[frozenset[Status], TextClause] = {
+_PARTS: dict[frozenset[Status], TextClause] = {
     frozenset({"hint"}): HINTED,
     frozenset({"due", "leased"}): WAITING,
     SETTLED_STATUSES: SETTLED,
@@ -56,7 +56,7 @@ def next_due(connection: Connection, *, now: float, not_hosts: Collection[str]) 
 
 
 def counts(connection: Connection) -> dict[Status, int]:
-    parts = [select(events.c.status, func.count()).where(part).group_by(events.c.status) for part in PARTS.values()]
+    parts = [select(events.c.status, func.count()).where(part).group_by(events.c.status) for part in _PARTS.values()]
     found = connection.execute(union_all(*parts))
     return {**dict.fromkeys(get_args(Status), 0), **{row[0]: row[1] for row in found}}
 
@@ -79,7 +79,7 @@ def find(
     if statuses is not None:
         rows = rows.where(events.c.status.in_(sorted(statuses)))
         # Said also as the index says it, if there is one for all of them.
-        rows = rows.where(*(part for those, part in PARTS.items() if those.issuperset(statuses)))
+        rows = rows.where(*(part for those, part in _PARTS.items() if those.issuperset(statuses)))
     for column, wanted in ((events.c.dag_id, dag_id), (events.c.run_id, run_id), (events.c.destination, destination)):
         if wanted is not None:
             rows = rows.where(column == wanted)

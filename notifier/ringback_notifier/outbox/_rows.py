@@ -197,11 +197,11 @@ class EventRow:
 class Depths:
     """How much lies in the outbox.
 
-    :param rows: by status.
+    :param rows: ``hint``, ``waiting`` (due now or later, or just being sent), ``dead`` and ``refused``.
     :param oldest_due: since when the event is due that is due the longest, ``None`` if none is.
     """
 
-    rows: dict[Status, int]
+    rows: dict[str, int]
     oldest_due: float | None
 
 

@@ -42,10 +42,10 @@ class Depths:
         if not await self._database.call(Outbox.take_duty, DEPTHS, self._owner, now=now, until=now + 2 * self._pause):
             return
         started = time.monotonic()
-        depths = await self._database.call(Outbox.depths, tuple(DEPTH), now=now, most=_MOST)
+        depths = await self._database.call(Outbox.depths, now=now, most=_MOST)
         self._pause = max(_INTERVAL, _SHARE * (time.monotonic() - started))
-        for status, rows in depths.rows.items():
-            _metrics.gauge(DEPTH[status], rows)
+        for place, rows in depths.rows.items():
+            _metrics.gauge(DEPTH[place], rows)
         _metrics.gauge(OLDEST_DUE, 0.0 if depths.oldest_due is None else now - depths.oldest_due)
 
     async def rest(self) -> None:
