@@ -157,13 +157,17 @@ class Recording(OptionalOutbox):
 
     def log_refusal(self, error: NotAllowedError) -> None:
         """Tell whoever reads logs and metrics that the destination does not allow the URL."""
+        from ringback_notifier._metrics import flush
+
         self._report(logging.WARNING, "refused", why=str(error))
+        flush()
 
     def tell(self, tried: Sequence[Tried], *, last: int) -> None:
         """Tell whoever reads logs and metrics of every attempt.
 
         :param last: the level of the last one, if it was not delivered.
         """
+        from ringback_notifier._metrics import flush
         from ringback_notifier._outcomes import outcome_of
         from ringback_notifier._policy import Delivered, decide
 
@@ -173,9 +177,9 @@ class Recording(OptionalOutbox):
             level = logging.INFO if delivered or place < len(tried) else last
             why = f"status {decision.status}" if isinstance(decision, Delivered) else decision.why
             self._report(level, outcome_of(decision), why=why, now=one.at + one.duration)
+        flush()
 
     def _report(self, level: int, happened: Happened, *, why: str, now: float = 0.0) -> None:
-        from ringback_notifier._metrics import flush
         from ringback_notifier._outcomes import tell
 
         event = self._event
@@ -193,7 +197,6 @@ class Recording(OptionalOutbox):
             ended_at=event.ended_at,
             now=now,
         )
-        flush()
 
     async def __aenter__(self) -> Recording:
         return self
