@@ -45,7 +45,10 @@ def test_source_roots_are_no_packages(root: str) -> None:
     [
         ("import ringback_protocol", ["airflow", "fastapi", "httpx", "sqlalchemy", "pydantic"]),
         ("import ringback_notifier", ["airflow", "fastapi", "httpx", "sqlalchemy", "msgspec"]),
-        ("import ringback_notifier._delivery", ["airflow", "fastapi", "sqlalchemy", "asyncpg", "sqlite3"]),
+        (
+            "import ringback_notifier._delivery",
+            ["airflow", "fastapi", "sqlalchemy", "asyncpg", "sqlite3", "opentelemetry"],
+        ),
         (
             "from ringback_notifier import notify_completion, CompletionNotifier",
             ["fastapi", "starlette", "uvicorn", "asyncpg", "psycopg2", "ringback_receiver"],
