@@ -172,13 +172,14 @@ class CompletionNotifier(BaseNotifier):
 
     def _leave_to_the_relay(self, context: Context) -> None:
         from ringback_notifier._recording import leave_hint
+        from ringback_protocol.log_fields import shown
 
         run_id, dag = context.get("run_id"), context.get("dag")
         left = dag is not None and run_id is not None and leave_hint(dag.dag_id, run_id, log=self.log)
         self.log.warning(
             "ringback: run %s is not reported by this callback: Airflow gave it no dag_run (as it does for runs "
             "in which no task succeeded or failed), so its conf is unknown; %s",
-            run_id,
+            shown(run_id),
             "it is noted in the outbox for the relay" if left else "the relay's sweep will find it",
         )
 

@@ -77,6 +77,8 @@ def tell(
         f"ringback: {_SAID[happened]} event {fields['event_id']} to {redacted(url)}: {why} "
         f"(run {fields['run_id']} of DAG {fields['dag_id']}, destination {fields['destination']}, by the {sender})"
     )
+    if not line.isprintable():  # a library's error may quote what a server said
+        line = "".join(char if char.isprintable() else "·" for char in line)
     if isinstance(log, logging.Logger):
         log.log(level, "%s", line, extra=fields)
     else:

@@ -53,6 +53,7 @@ def test_source_roots_are_no_packages(root: str) -> None:
             "from ringback_notifier import notify_completion, CompletionNotifier",
             ["fastapi", "starlette", "uvicorn", "asyncpg", "psycopg2", "ringback_receiver"],
         ),
+        ("import ringback_notifier._outcomes, ringback_notifier._tracing", ["airflow", "opentelemetry", "statsd"]),
         ("import ringback_notifier._recording", ["airflow", "fastapi", "sqlalchemy", "alembic", "httpx", "msgspec"]),
         ("import ringback_notifier.outbox", ["airflow", "sqlalchemy", "alembic", "psycopg", "sqlite3", "msgspec"]),
         ("from ringback_notifier.outbox import Hint, OutboxEvent", ["airflow", "sqlalchemy", "alembic", "psycopg"]),

@@ -77,6 +77,17 @@ async def test_each_attempt_is_a_line_with_fields_and_no_secret(world: World, ca
     assert [secret for secret in SECRETS if secret in everything] == []
 
 
+async def test_what_a_server_says_makes_no_second_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither its answer nor the error of a library that quotes it."""
+    caplog.set_level(logging.DEBUG)
+    receiver = world.receiver(lambda request: Response(status=500, body=b"no\nERROR forged\x1b[0m"))
+    world.enqueue(world.event(receiver.url))
+    await drain_until(world.relay(), lambda: about(caplog))
+    told = [record.getMessage() for record in caplog.records if hasattr(record, "outcome")]
+    assert all(line.isprintable() for line in told)
+    assert "ERROR forged" in told[0]
+
+
 async def test_the_callers_trace_is_passed_on(world: World) -> None:
     """Where Airflow traces nothing, the header is what the signed event carries; a malformed one is not sent."""
     receiver = world.receiver()
