@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from ringback_notifier import _metrics
 from ringback_notifier._destination import Destination
 from ringback_notifier._report import Site
 from ringback_notifier.errors import NotifierError
@@ -177,6 +178,7 @@ class _Drain:
         await self._in_time(self._close())
         await self._watching.stop(_LAST_WORDS)
         self._database.close()
+        await asyncio.to_thread(_metrics.flush)
 
     async def _leave_the_outbox(self) -> None:
         now = time.time()
