@@ -6,6 +6,7 @@ daemon thread hands them over ten times a second, counts added up.  Nothing here
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import Any
 
-__all__ = ["count", "flush", "gauge", "is_on", "timing"]
+__all__ = ["aflush", "count", "flush", "gauge", "is_on", "timing"]
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ _TOGETHER = 0.1
 _MOST_TIMINGS = 50
 """Of one kind, that are handed over at once; of more than that, the first are the sample."""
 _FLUSH_SECONDS = 0.5
+_LOOK = 0.02
 
 _What = tuple[str, tuple[tuple[str, str], ...]]
 """A name and its tags."""
@@ -64,7 +66,16 @@ def is_on() -> bool:
 def flush() -> None:
     """Wait for at most half a second until all is handed over: the process may end now."""
     if _COURIER.is_needed:
-        _COURIER.hurry(_FLUSH_SECONDS)
+        _COURIER.hurry().wait(_FLUSH_SECONDS)
+
+
+async def aflush() -> None:
+    """Wait for the same as :func:`flush`, in an event loop, whose threads may all be taken."""
+    if not _COURIER.is_needed:
+        return
+    done, end = _COURIER.hurry(), time.monotonic() + _FLUSH_SECONDS
+    while not done.is_set() and time.monotonic() < end:  # noqa: ASYNC110 - it is set by a thread
+        await asyncio.sleep(_LOOK)
 
 
 def _is_switched_on() -> bool:
@@ -126,14 +137,14 @@ class _Courier:
         self._lock.release()
         self._wake.set()
 
-    def hurry(self, seconds: float) -> None:
-        """Have all handed over at once, and wait for it for so many seconds."""
+    def hurry(self) -> threading.Event:
+        """Have all handed over at once; what is returned is set when it is."""
         done = threading.Event()
         with self._lock:
             self._handed_over.append(done)
         self._hurry.set()
         self._wake.set()
-        done.wait(seconds)
+        return done
 
     def _go_on(self) -> None:
         while True:

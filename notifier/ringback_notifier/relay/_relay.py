@@ -178,7 +178,7 @@ class _Drain:
         await self._in_time(self._close())
         await self._watching.stop(_LAST_WORDS)
         self._database.close()
-        await asyncio.to_thread(_metrics.flush)
+        await _metrics.aflush()
 
     async def _leave_the_outbox(self) -> None:
         now = time.time()
