@@ -23,7 +23,7 @@ def run(
     drain_for: Annotated[
         float | None, typer.Option("--for", help="Seconds to go on for; without it, until SIGTERM or Ctrl-C.", min=1)
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every delivery.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log in more detail.")] = False,
 ) -> None:
     """Run a relay: confirm hints, sweep Airflow's runs, deliver what is due.
 

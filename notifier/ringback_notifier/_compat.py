@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "airflow_conf",
     "airflow_exceptions",
+    "airflow_stats",
     "async_connection",
     "base_hook",
     "retry_settings",
@@ -36,6 +37,30 @@ def airflow_exceptions() -> Any:
     if not hasattr(module, "AirflowFailException"):  # Task SDK < 1.2
         return importlib.import_module("airflow.exceptions")
     return module
+
+
+def airflow_stats() -> Any:
+    """Return what has Airflow's ``incr``, ``gauge`` and ``timing``, set up as Airflow's configuration says.
+
+    In the core before 3.2, where it sets itself up.  Later it is in the SDK, and the process has to do it; a worker
+    does, ``ringback relay`` and, for the SDK's copy, the triggerer do not.
+    """
+    try:
+        from airflow.sdk._shared.observability.metrics import stats
+        from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+    except ImportError:  # Task SDK < 1.2
+        from airflow.stats import Stats  # type: ignore[attr-defined,unused-ignore]
+
+        return Stats
+    if hasattr(stats, "incr"):
+        if stats._factory is None:
+            legacy = airflow_conf().getboolean("metrics", "legacy_names_on", fallback=True)
+            stats.initialize(factory=get_stats_factory(), export_legacy_names=legacy)
+        return stats
+    older: Any = stats.Stats  # Task SDK 1.2
+    if older.factory is None:
+        older.initialize(factory=get_stats_factory(older))  # type: ignore[call-arg]
+    return older
 
 
 async def async_connection(conn_id: str) -> Any:

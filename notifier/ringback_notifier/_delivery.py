@@ -26,6 +26,7 @@ from ringback_notifier._exchange import (
 from ringback_notifier._network import Deadline
 from ringback_notifier._policy import Decision, NoAnswer, Outcome
 from ringback_notifier._pools import async_connection_pool, connection_pool, http_url
+from ringback_notifier._tracing import delivering
 from ringback_protocol import CallbackUrl, parse_callback_url
 
 __all__ = ["Delivery", "asend", "asend_within", "send", "send_once", "send_within"]
@@ -93,14 +94,18 @@ async def _asend(delivery: Delivery, url: CallbackUrl, context: ssl.SSLContext |
 def send_once(delivery: Delivery, *, timeout: float, tried: list[Tried]) -> Outcome:
     """Make one attempt, and add it to those that were made; otherwise the same as :func:`send`."""
     at, started = time.time(), time.monotonic()
-    outcome = send(delivery, timeout=timeout)
+    with delivering(delivery) as (traced, ended):
+        outcome = send(traced, timeout=timeout)
+        ended(outcome)
     tried.append(Tried(at=at, duration=time.monotonic() - started, outcome=outcome))
     return outcome
 
 
 async def _asend_once(delivery: Delivery, *, timeout: float, tried: list[Tried]) -> Outcome:
     at, started = time.time(), time.monotonic()
-    outcome = await asend(delivery, timeout=timeout)
+    with delivering(delivery) as (traced, ended):
+        outcome = await asend(traced, timeout=timeout)
+        ended(outcome)
     tried.append(Tried(at=at, duration=time.monotonic() - started, outcome=outcome))
     return outcome
 

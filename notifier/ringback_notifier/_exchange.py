@@ -16,11 +16,13 @@ from ringback_notifier._resolver import ResolverBusy
 from ringback_notifier._version import VERSION
 from ringback_notifier.errors import AddressRefused
 from ringback_protocol import CallbackUrl, CallbackUrlError, sign
+from ringback_protocol.trace_context import TRACEPARENT
 
 __all__ = ["FAILURES", "MAX_ANSWER_BYTES", "Delivery", "answer_of", "no_answer", "request_headers", "settles"]
 
 MAX_ANSWER_BYTES = 4_096
 _EXCERPT_CHARS = 500
+_WINDOW = 25
 _SECRET_CHARS = 8
 """From how many characters on a header's value may be a secret."""
 
@@ -50,12 +52,14 @@ class Delivery:
 
     :param url: the callback URL, allowed by the destination.
     :param body: the raw bytes that are signed and sent.
+    :param traceparent: W3C trace context to send with it.
     """
 
     event_id: str
     url: str
     body: bytes
     destination: Destination
+    traceparent: str | None = None
 
 
 def request_headers(delivery: Delivery, url: CallbackUrl) -> list[tuple[bytes, bytes]]:
@@ -72,6 +76,7 @@ def request_headers(delivery: Delivery, url: CallbackUrl) -> list[tuple[bytes, b
         "user-agent": f"ringback/{VERSION}",
         **destination.headers,
         "content-type": destination.content_type,
+        **({TRACEPARENT: delivery.traceparent} if delivery.traceparent is not None else {}),
         **sign(delivery.event_id, delivery.body, keys=destination.keys, timestamp=int(time.time())),
     }
     return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
@@ -89,6 +94,8 @@ def answer_of(delivery: Delivery, status: int, headers: Iterable[tuple[bytes, by
     :param body: its start.
     """
     text = _without_secrets(body.decode("utf-8", "replace"), delivery.destination)[:_EXCERPT_CHARS]
+    if _repeats(text, delivery.body):
+        text = "(an answer that repeats what it was sent)"
     retry_after = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
     return Answer(
         status=status,
@@ -104,6 +111,12 @@ def _without_secrets(text: str, destination: Destination) -> str:
             if len(secret) >= _SECRET_CHARS:
                 text = text.replace(secret, "…")
     return text
+
+
+def _repeats(text: str, body: bytes) -> bool:
+    """Tell whether an answer shows any fifty bytes of the event: what the event says belongs in no log."""
+    said = text.encode("utf-8")
+    return any(said[at : at + _WINDOW] in body for at in range(0, len(said) - _WINDOW + 1, _WINDOW))
 
 
 def no_answer(error: Exception) -> NoAnswer:

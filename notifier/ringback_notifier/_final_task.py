@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -202,9 +203,9 @@ class NotifyCompletionOperator(BaseOperator):
         decision = decide(send_once(delivery, timeout=timeout, tried=tried))
         if not isinstance(decision, Retry) or not self._may_try_again(context, asked=decision.not_before):
             outbox.record(decision, tried)
+        outbox.tell(tried, last=logging.WARNING)
         what = f"event {delivery.event_id} to {redacted(delivery.url)}"
         if isinstance(decision, Delivered):
-            self.log.info("ringback: delivered %s: status %d", what, decision.status)
             return decision.status
         if isinstance(decision, GiveUp):
             raise errors.GaveUpError(f"not delivered, {what}: {decision.why}")

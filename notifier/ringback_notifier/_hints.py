@@ -73,7 +73,7 @@ def hint_of(seen: Seen, site: Site, *, grace: float) -> Hint | None:
         )
     except Exception:
         # The relay's sweep sees the same conf, and reports what is wrong with it.
-        log.debug("ringback: run %s of %s cannot be noted", seen.run_id, seen.dag_id, exc_info=True)
+        log.debug("ringback: run %r of %r cannot be noted", seen.run_id, seen.dag_id, exc_info=True)
         return None
     return Hint(
         dag_id=seen.dag_id,

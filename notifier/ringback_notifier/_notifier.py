@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,6 @@ from ringback_notifier._budget import SharedBudget
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from ringback_notifier._delivery import Delivery
-    from ringback_notifier._policy import Decision
     from ringback_notifier._prediction import TaskInstance
     from ringback_notifier._report import Result, Site
     from ringback_notifier.outbox import OutboxEvent
@@ -104,7 +103,7 @@ class CompletionNotifier(BaseNotifier):
                     if budget > 0:
                         decision = send_within(delivery, budget=budget, timeout=attempt_timeout(), tried=tried)
                         outbox.record(decision, tried)
-                        self._conclude(delivery, decision)
+                        outbox.tell(tried, last=logging.ERROR)
                     else:
                         outbox.record(Retry(why=""), tried)
                         self.log.error(
@@ -140,7 +139,7 @@ class CompletionNotifier(BaseNotifier):
                     delivery, budget=callback_budget(), timeout=attempt_timeout(), tried=tried
                 )
                 await outbox.arecord(decision, tried)
-                self._conclude(delivery, decision)
+                await asyncio.to_thread(outbox.tell, tried, last=logging.ERROR)
 
     @contextlib.contextmanager
     def _errors_logged(self) -> Iterator[None]:
@@ -173,13 +172,14 @@ class CompletionNotifier(BaseNotifier):
 
     def _leave_to_the_relay(self, context: Context) -> None:
         from ringback_notifier._recording import leave_hint
+        from ringback_protocol.log_fields import shown
 
         run_id, dag = context.get("run_id"), context.get("dag")
         left = dag is not None and run_id is not None and leave_hint(dag.dag_id, run_id, log=self.log)
         self.log.warning(
             "ringback: run %s is not reported by this callback: Airflow gave it no dag_run (as it does for runs "
             "in which no task succeeded or failed), so its conf is unknown; %s",
-            run_id,
+            shown(run_id),
             "it is noted in the outbox for the relay" if left else "the relay's sweep will find it",
         )
 
@@ -241,16 +241,6 @@ class CompletionNotifier(BaseNotifier):
 
     def _already_settled(self, event: OutboxEvent) -> None:
         self.log.info("ringback: event %s is settled already; nothing is sent", event.event_id)
-
-    def _conclude(self, delivery: Delivery, decision: Decision) -> None:
-        from ringback_notifier._allow import redacted
-        from ringback_notifier._policy import Delivered
-
-        what = f"event {delivery.event_id} to {redacted(delivery.url)}"
-        if isinstance(decision, Delivered):
-            self.log.info("ringback: delivered %s: status %d", what, decision.status)
-        else:
-            self.log.error("ringback: not delivered, %s: %s", what, decision.why)
 
 
 def _state(dag_run: Any) -> Any:

@@ -12,6 +12,7 @@ from ringback_notifier._report import Ending, Site, event_of
 from ringback_notifier.outbox import OutboxEvent
 from ringback_protocol import CallbackRequest, encode_event, parse_callback_request
 from ringback_protocol.event import ReportedBy
+from ringback_protocol.trace_context import traceparent_of
 
 __all__ = ["delivery_of", "event_for", "requested"]
 
@@ -49,4 +50,10 @@ def delivery_of(event: OutboxEvent, destination: Destination) -> Delivery:
     :raises NotAllowedError: if it does not.
     """
     destination.check_allowed(event.url)
-    return Delivery(event_id=event.event_id, url=event.url, body=event.body, destination=destination)
+    return Delivery(
+        event_id=event.event_id,
+        url=event.url,
+        body=event.body,
+        destination=destination,
+        traceparent=traceparent_of(event.body),
+    )

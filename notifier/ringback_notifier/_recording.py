@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from ringback_notifier.errors import NotAllowedError, NotifierError
 
 if TYPE_CHECKING:
     from ringback_notifier._attempts import Tried
+    from ringback_notifier._outcomes import Happened
     from ringback_notifier._policy import Decision
     from ringback_notifier.outbox import Attempt, Outbox, OutboxEvent
 
@@ -147,10 +149,54 @@ class Recording(OptionalOutbox):
         try:
             if isinstance(error, NotAllowedError):
                 self._tell_error("refused", error)
+                self.log_refusal(error)
             elif isinstance(error, Exception) and not self._told and not self._is_retried(error):
                 self._tell_error("due", error)
         finally:
             self.close()
+
+    def log_refusal(self, error: NotAllowedError) -> None:
+        """Tell whoever reads logs and metrics that the destination does not allow the URL."""
+        from ringback_notifier._metrics import flush
+
+        self._report(logging.WARNING, "refused", why=str(error))
+        flush()
+
+    def tell(self, tried: Sequence[Tried], *, last: int) -> None:
+        """Tell whoever reads logs and metrics of every attempt.
+
+        :param last: the level of the last one, if it was not delivered.
+        """
+        from ringback_notifier._metrics import flush
+        from ringback_notifier._outcomes import outcome_of
+        from ringback_notifier._policy import Delivered, decide
+
+        for place, one in enumerate(tried, start=1):
+            decision = decide(one.outcome)
+            delivered = isinstance(decision, Delivered)
+            level = logging.INFO if delivered or place < len(tried) else last
+            why = f"status {decision.status}" if isinstance(decision, Delivered) else decision.why
+            self._report(level, outcome_of(decision), why=why, now=one.at + one.duration)
+        flush()
+
+    def _report(self, level: int, happened: Happened, *, why: str, now: float = 0.0) -> None:
+        from ringback_notifier._outcomes import tell
+
+        event = self._event
+        tell(
+            self._log,
+            level,
+            happened,
+            event_id=event.event_id,
+            dag_id=event.dag_id,
+            run_id=event.run_id,
+            destination=event.destination,
+            sender=self._sender,
+            url=event.url,
+            why=why,
+            ended_at=event.ended_at,
+            now=now,
+        )
 
     async def __aenter__(self) -> Recording:
         return self
@@ -159,6 +205,10 @@ class Recording(OptionalOutbox):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.__exit__, kind, error, trace)
+
+    @property
+    def _sender(self) -> Literal["task", "callback"]:
+        return "task" if self._event.reported_by == "task" else "callback"
 
     def _tell_error(self, status: Literal["due", "refused"], error: Exception) -> None:
         from ringback_notifier._attempts import Tried
@@ -177,7 +227,7 @@ class Recording(OptionalOutbox):
         due_at: float,
     ) -> None:
         self._told = True
-        sender: Literal["task", "callback"] = "task" if self._event.reported_by == "task" else "callback"
+        sender = self._sender
         self.ask(
             lambda outbox: outbox.record(
                 self._event,

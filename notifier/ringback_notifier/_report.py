@@ -134,6 +134,7 @@ def event_of(
         source=site.source,
         audience=request.url,
         correlationid=request.correlation_id,
+        traceparent=request.traceparent,
         time=_utc(ending.end_date) or now.astimezone(timezone.utc),
     )
 

@@ -11,12 +11,13 @@ import msgspec
 from ringback_protocol.callback_url import parse_callback_url
 from ringback_protocol.errors import CallbackRequestError, CallbackUrlError
 from ringback_protocol.event import RunState
+from ringback_protocol.trace_context import is_traceparent
 
 __all__ = ["CallbackRequest", "RequestedEvent", "parse_callback_request"]
 
 RequestedEvent = Literal["started", "succeeded", "failed"]
 _STATE_OF: dict[RequestedEvent, RunState] = {"started": "running", "succeeded": "success", "failed": "failed"}
-_KNOWN = ("url", "correlation_id", "destination", "events")
+_KNOWN = ("url", "correlation_id", "destination", "events", "traceparent")
 _DESTINATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -28,12 +29,14 @@ class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
     :param correlation_id: opaque to us, echoed.
     :param destination: which Airflow connection (``ringback_<destination>``) signs and allows.
     :param events: what to report.
+    :param traceparent: W3C trace context of whoever asks; the event carries it back.
     """
 
     url: str
     correlation_id: str | None = None
     destination: str = "default"
     events: tuple[RequestedEvent, ...] = ("succeeded", "failed")
+    traceparent: str | None = None
 
     def wants(self, state: RunState) -> bool:
         """Tell whether the caller asked to hear of this state."""
@@ -41,7 +44,10 @@ class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_conf(self) -> dict[str, Any]:
         """Return the member to put into ``dag_run.conf``; parsing it gives this value again."""
-        return {"callback": msgspec.to_builtins(self)}
+        callback = msgspec.to_builtins(self)
+        if self.traceparent is None:
+            del callback["traceparent"]  # only who traces says so
+        return {"callback": callback}
 
 
 def parse_callback_request(conf: Mapping[str, Any] | None) -> CallbackRequest | None:
@@ -74,6 +80,7 @@ def parse_callback_request(conf: Mapping[str, Any] | None) -> CallbackRequest | 
         correlation_id=_correlation_id(callback.get("correlation_id")),
         destination=_destination(callback.get("destination", "default")),
         events=_events(callback.get("events", ["succeeded", "failed"])),
+        traceparent=_traceparent(callback.get("traceparent")),
     )
 
 
@@ -106,6 +113,11 @@ def _events(value: object) -> tuple[RequestedEvent, ...]:
         if not isinstance(event, str) or event not in _STATE_OF:
             raise CallbackRequestError("callback.events", f"unknown event; known are {', '.join(_STATE_OF)}")
     return tuple(event for event in _STATE_OF if event in value)
+
+
+def _traceparent(value: object) -> str | None:
+    """Return a trace context; a malformed one is none (W3C Trace Context, 3.2.2), and costs nobody his callback."""
+    return str(value) if is_traceparent(value) else None
 
 
 def _kind(value: object) -> str:

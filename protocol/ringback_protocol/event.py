@@ -96,7 +96,11 @@ class CompletionData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One ending of one DAG run, for one callback URL.  Members that it does not know are ignored."""
+    """One ending of one DAG run, for one callback URL.  Members that it does not know are ignored.
+
+    ``traceparent`` is CloudEvents' extension for distributed tracing: whoever asked for the run.  It is no part of
+    the id.
+    """
 
     specversion: Literal["1.0"]
     id: Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_FORM.pattern}$"})]
@@ -109,6 +113,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     dataschema: Literal["urn:ringback:completion:1"]
     audience: str
     correlationid: str | None = None
+    traceparent: str | None = None
     data: CompletionData
 
     @classmethod
@@ -121,6 +126,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         audience: str,
         correlationid: str | None,
         time: datetime,
+        traceparent: str | None = None,
     ) -> CompletionEvent:
         """Wrap what happened into its envelope.
 
@@ -128,6 +134,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         :param source: the Airflow deployment.
         :param audience: the callback URL, byte for byte.
         :param time: when the run ended, as far as the reporter knows; aware.
+        :param traceparent: of the callback request.
         """
         return cls(
             specversion="1.0",
@@ -141,6 +148,7 @@ class CompletionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
             dataschema=DATASCHEMA,
             audience=audience,
             correlationid=correlationid,
+            traceparent=traceparent,
             data=data,
         )
 

@@ -33,6 +33,7 @@ from ringback_receiver._airflow_errors import (
 from ringback_receiver._airflow_runs import RunKey, RunsFound, find_runs
 from ringback_receiver._airflow_token import Credentials, TokenCache
 from ringback_receiver._airflow_wire import Operation, Request, Response, Sleep, path
+from ringback_receiver._callback_conf import untraced
 from ringback_receiver._dag_run import DagRun
 
 __all__ = ["AirflowApi"]
@@ -295,7 +296,7 @@ class AirflowApi:
                 status=409,
                 details=details(response),
             ) from None
-        if (run.conf or {}) == body["conf"] and run.logical_date == logical_date:
+        if untraced(run.conf) == untraced(body["conf"]) and run.logical_date == logical_date:
             return run
         raise RunConflict(
             f"{dag_id!r} already has a run {run_id!r} with another conf or logical date",

@@ -9,8 +9,12 @@ import random
 import time
 from collections.abc import Callable
 
+from ringback_protocol.log_fields import shown
+from ringback_receiver._event_log import log_event
 from ringback_receiver._handlers import Handlers, delay_after, describe
+from ringback_receiver._observer import SILENT, HandlerOutcome
 from ringback_receiver._store import HandlerCall, Store
+from ringback_receiver._tracing import handling
 from ringback_receiver.errors import StoreError
 
 __all__ = ["CONCURRENCY", "LEASE", "POLL_INTERVAL", "Dispatcher"]
@@ -32,6 +36,8 @@ class Dispatcher:
 
     :param clock: Unix seconds.
     :param chance: a random number in [0, 1).
+    :param handled: told of every turn that ended, by the handler's name.
+    :param destination: whose keys sign, for the log.
     """
 
     def __init__(
@@ -43,7 +49,11 @@ class Dispatcher:
         chance: Callable[[], float] = random.random,
         lease: float = LEASE,
         poll_interval: float = POLL_INTERVAL,
+        handled: Callable[[str, HandlerOutcome], None] = SILENT.handled,
+        destination: str = "",
     ) -> None:
+        self._handled = handled
+        self._destination = destination
         self._store = store
         self._handlers = handlers
         self._clock = clock
@@ -124,13 +134,15 @@ class Dispatcher:
     async def _run(self, call: HandlerCall) -> None:
         try:
             try:
-                await self._handlers.call(call.handler, call.completion)
+                with handling(call.handler, call.completion.event):
+                    await self._handlers.call(call.handler, call.completion)
             except (Exception, asyncio.CancelledError) as error:
                 if self._cancelling and isinstance(error, asyncio.CancelledError):
                     raise
                 # Otherwise it is the handler's own, as of a task that it awaits: a failure like any other.
                 await self._note_failure(call, error)
             else:
+                self._handled(call.handler, "done")
                 await self._store.finish_call(call, at=self._clock())
         except StoreError as error:
             # Its lease ends, and its turn comes again: at least once.
@@ -147,13 +159,17 @@ class Dispatcher:
             max_attempts=self._handlers.max_attempts(call.handler),
             chance=self._chance(),
         )
-        log.error(
-            "handler %s failed on event %s, attempt %d; %s",
-            call.handler,
-            call.completion.event_id,
-            call.attempts,
-            "given up" if delay is None else f"next in {delay:.0f} s",
-            exc_info=error,
+        outcome: HandlerOutcome = "given_up" if delay is None else "failed"
+        self._handled(call.handler, outcome)
+        then = "given up" if delay is None else f"next in {delay:.0f} s"
+        log_event(
+            log,
+            logging.ERROR,
+            call.completion.event,
+            f"handler_{outcome}",
+            destination=self._destination,
+            said=f"handler {shown(call.handler)} failed, attempt {call.attempts}; {then}",
+            error=error,
         )
         if delay is None:
             await self._store.give_up_call(call, at=self._clock(), error=describe(error))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from ringback_protocol import CompletionEvent
 from ringback_receiver._background import Background
+from ringback_receiver._counting import INTERVAL, Counting
 from ringback_receiver._deadlines import LOOK_INTERVAL, Deadlines
 from ringback_receiver._dispatcher import Dispatcher
+from ringback_receiver._event_log import log_event
 from ringback_receiver._handlers import Handlers
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, Transition
+from ringback_receiver._observer import Observer
 from ringback_receiver._reconciler import Reconciler
 from ringback_receiver._store import Recorded, Store
 from ringback_receiver._waiters import Waiters
@@ -27,16 +30,21 @@ class Opened:
     """The parts, and what goes through all of them.
 
     :param clock: Unix seconds.
+    :param destination: whose keys sign, for the log.
     """
 
-    def __init__(self, store: Store, handlers: Handlers, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, handlers: Handlers, clock: Callable[[], float], *, observer: Observer, destination: str
+    ) -> None:
+        self._observer = observer
+        self._destination = destination
         self._store = store
         self._handlers = handlers
         self._clock = clock
         self._reconciler: Reconciler | None = None
         store.on_recorded(self._recorded)
         self.waiters = Waiters(store)
-        self.dispatcher = Dispatcher(store, handlers, clock=clock)
+        self.dispatcher = Dispatcher(store, handlers, clock=clock, handled=observer.handled, destination=destination)
         deadlines = Deadlines(store, self.waiters, clock)
         self._background = [Background("cannot look for expired requests", deadlines.look, after_failure=LOOK_INTERVAL)]
 
@@ -44,6 +52,14 @@ class Opened:
         """Ask Airflow about overdue requests from now on."""
         self._reconciler = reconciler
         self._background.append(Background("cannot reconcile", reconciler.look, after_failure=LOOK_INTERVAL))
+
+    def count(self, limit: int) -> None:
+        """Tell the observer now and then what waits, from now on.
+
+        :param limit: how many events may wait for the store in this process.
+        """
+        counting = Counting(self._store, self._observer, limit=limit, clock=self._clock)
+        self._background.append(Background("cannot count what waits", counting.look, after_failure=INTERVAL))
 
     async def record(self, event: CompletionEvent, body: bytes, *, received_at: float | None = None) -> Transition:
         """Make an event durable; whom it concerns is woken then, whether or not the caller has given up.
@@ -59,14 +75,18 @@ class Opened:
         )
         return recorded.transition
 
-    def _recorded(self, events: Iterable[tuple[CompletionEvent, Recorded]]) -> None:
+    def _recorded(self, events: Sequence[tuple[CompletionEvent, Recorded]]) -> None:
+        self._observer.committed(len(events))
         for event, recorded in events:
             if recorded.tracked is not None and recorded.tracked.settled:
                 self.waiters.settle(recorded.tracked)
+            if recorded.transition is Transition.RESOLVE:
+                self._observer.completed(event, self._clock())
             if recorded.transition in REACHES_HANDLERS:
                 self.dispatcher.wake()
             level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
-            log.log(level, "event %s: %s", event.id, recorded.transition.value)
+            if log.isEnabledFor(level):
+                log_event(log, level, event, recorded.transition.value, destination=self._destination)
 
     async def confirm(self, request: PendingRequest) -> None:
         """Note that a run exists, as far as the store can: should it vanish, that means something."""

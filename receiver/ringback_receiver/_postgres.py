@@ -12,6 +12,7 @@ from ringback_receiver import _postgres_queries as sql
 from ringback_receiver import _postgres_recording as recording
 from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
+from ringback_receiver._observer import Backlog
 from ringback_receiver._postgres_connect import Connection
 from ringback_receiver._postgres_failures import is_poison, translated
 from ringback_receiver._postgres_hints import PostgresHints
@@ -104,6 +105,9 @@ class PostgresStore:
     def watch(self, settled: Settled) -> None:
         self._hints.watch(settled)
 
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        return await self._ask(lambda c: oversight.backlog(c, now, most), again=True)
+
     async def cancel(self, request_id: str) -> Tracked | None:
         return await self._leave_pending(request_id, "cancelled", reason=None, triggers=None)
 
@@ -177,7 +181,7 @@ class PostgresStore:
 
     def _recorded(self, arrivals: Sequence[Arrival], outcomes: Sequence[Recorded]) -> None:
         if self._told is not None:
-            self._told(zip((arrival.event for arrival in arrivals), outcomes, strict=True))
+            self._told([(arrival.event, outcome) for arrival, outcome in zip(arrivals, outcomes, strict=True)])
         self._hints.tell(
             outcome.tracked.request.request_id
             for outcome in outcomes

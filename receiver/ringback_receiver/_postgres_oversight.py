@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ringback_receiver import _postgres_queries as sql
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
+from ringback_receiver._observer import Backlog
 from ringback_receiver._postgres_connect import Connection
 from ringback_receiver._postgres_operations import look_up
 from ringback_receiver._postgres_statement import fetch
@@ -14,6 +15,7 @@ from ringback_receiver._rows import all_tracked, tracked_of
 from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History
 
 __all__ = [
+    "backlog",
     "confirm",
     "due_checks",
     "expire",
@@ -25,6 +27,12 @@ __all__ = [
     "release_lease",
     "retry_failed",
 ]
+
+
+async def backlog(connection: Connection, now: float, most: int) -> Backlog:
+    """Count what is not over."""
+    (row,) = await fetch(connection, sql.BACKLOG, now=now, most=most)
+    return Backlog(**dict(zip(Backlog.__struct_fields__, row, strict=True)))
 
 
 async def expire(connection: Connection, now: float, limit: int) -> list[str]:

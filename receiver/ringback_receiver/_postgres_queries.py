@@ -7,6 +7,7 @@ from ringback_receiver._postgres_statement import Statement
 __all__ = [
     "ADOPT_REQUEST",
     "ADOPTABLE_REQUEST",
+    "BACKLOG",
     "CALLS_OF",
     "CHANGE_REQUEST",
     "CLAIM_CALLS",
@@ -332,6 +333,21 @@ SELECT {_COLUMNS}, NULL FROM requests r WHERE r.state = 'pending' ORDER BY r.cre
 SETTLED_REQUESTS = Statement(f"""
 SELECT {_COLUMNS}, NULL FROM requests r WHERE r.state = :state ORDER BY r.request_id DESC LIMIT :limit
 """)  # noqa: S608 - what is inserted is ours
+
+# Each number is a walk along an index that holds little else, no further than :most; the order is the index's own.
+BACKLOG = Statement("""
+SELECT (SELECT count(*) FROM (SELECT FROM requests r WHERE r.state = 'pending' ORDER BY r.next_check LIMIT :most) a),
+       (SELECT count(*) FROM (SELECT FROM requests r WHERE r.state = 'pending' AND r.next_check <= :now
+                               ORDER BY r.next_check LIMIT :most) b),
+       (SELECT min(c.created_at) FROM (SELECT r.created_at FROM requests r WHERE r.state = 'pending'
+                                        ORDER BY r.next_check LIMIT :most) c),
+       (SELECT count(*) FROM (SELECT FROM events e WHERE e.transition = 'parked'
+                               ORDER BY e.correlation_id LIMIT :most) d),
+       (SELECT count(*) FROM (SELECT FROM handler_calls c WHERE c.done_at IS NULL AND c.given_up_at IS NULL
+                               ORDER BY c.due LIMIT :most) f),
+       (SELECT count(*) FROM (SELECT FROM handler_calls c WHERE c.done_at IS NULL AND c.error IS NOT NULL
+                               ORDER BY c.attempts LIMIT :most) g)
+""")
 
 EVENTS_OF = Statement("""
 SELECT e.event_id, e.transition, e.received_at

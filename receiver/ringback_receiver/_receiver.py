@@ -12,16 +12,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ringback_protocol import DEFAULT_TOLERANCE, CompletionEvent, VerificationError, verify_event
+from ringback_protocol.log_fields import log_fields
 from ringback_protocol.verifying import Headers
 from ringback_receiver._airflow import Airflow
 from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
 from ringback_receiver._answer import Answer, answer_refusal, answer_transition
 from ringback_receiver._callback_conf import check_callback, conf_with_callback
 from ringback_receiver._deadlines import deadline_of
+from ringback_receiver._event_log import log_event
 from ringback_receiver._handlers import DEFAULT_TIMEOUT, HandlerFunction, Handlers, describe
 from ringback_receiver._ids import new_request_id
 from ringback_receiver._key_source import Keys, key_source
 from ringback_receiver._matching import PendingRequest
+from ringback_receiver._observer import SILENT, Observer
 from ringback_receiver._opened import Opened
 from ringback_receiver._reconciliation import Reconciliation
 from ringback_receiver._reconciling import CHECK_AFTER
@@ -29,6 +32,7 @@ from ringback_receiver._refusals import Refusals, claimed_id
 from ringback_receiver._run_handle import RunHandle
 from ringback_receiver._store import FailingCall, Store
 from ringback_receiver._store_url import store_from_url
+from ringback_receiver._tracing import receiving, triggering
 from ringback_receiver.errors import (
     ConfigurationError,
     KeysUnavailable,
@@ -70,6 +74,7 @@ class Receiver:
         to the router; each is held in memory with at most 20 kB. Further events are answered 503.
     :param body_timeout: seconds within which a body must have come in through the router.
     :param close_timeout: seconds that handlers are given to finish when the receiver closes.
+    :param metrics: who counts, such as a :class:`ringback_receiver.prometheus.PrometheusMetrics`; by default nobody.
     :param clock: Unix seconds.
     :raises ConfigurationError: an argument cannot be right.
     :raises ringback_protocol.KeyFormatError: a key cannot be right, or there is none.
@@ -90,6 +95,7 @@ class Receiver:
         max_waiting: int = 1_000,
         body_timeout: float = 10.0,
         close_timeout: float = 10.0,
+        metrics: Observer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_callback(callback_url, destination)
@@ -109,6 +115,7 @@ class Receiver:
         self._body_timeout = body_timeout
         self._close_timeout = close_timeout
         self._clock = clock
+        self._observer = metrics or SILENT
         self._handlers = Handlers()
         self._refusals = Refusals()
         self._open: Opened | None = None
@@ -129,7 +136,15 @@ class Receiver:
         except BaseException:
             await self._keys.close()
             raise
-        self._open = Opened(self._store, self._handlers, self._clock)
+        self._open = Opened(
+            self._store,
+            self._handlers,
+            self._clock,
+            observer=self._observer,
+            destination=self._destination or "default",
+        )
+        if self._observer is not SILENT:
+            self._open.count(self._max_waiting)
         self._reconciliation.start(self._open, self._store, callback_url=self.callback_url, clock=self._clock)
         return self
 
@@ -197,47 +212,49 @@ class Receiver:
         opened = self._require_open()
         if self._airflow is None:
             raise ConfigurationError("this receiver cannot trigger: it was made without airflow=")
-        now = self._clock()
-        request_id = new_request_id(now)
-        asking = conf_with_callback(
-            conf,
-            url=self.callback_url,
-            correlation_id=request_id,
-            destination=self._destination,
-            events=events,
-        )
-        request = PendingRequest(
-            request_id=request_id,
-            dag_id=dag_id,
-            run_id=f"ringback__{request_id}" if run_id is None else run_id,
-            callback_url=self.callback_url,
-            created_at=now,
-            metadata=metadata,
-            deadline=deadline_of(deadline, now),
-            next_check=self._reconciliation.first_check(now, expected_duration),
-        )
-        registered = await self._store.register(
-            request, handlers=self._handlers.names_for(dag_id), adopt=run_id is not None
-        )
-        opened.dispatcher.wake()
-        request = registered.request
-        asking["callback"]["correlation_id"] = request.request_id
-        handle = RunHandle(request, self._store, opened.waiters)
-        try:
-            await self._airflow.trigger(dag_id, conf=asking, run_id=request.run_id, logical_date=logical_date)
-        except _DEFINITIVE as error:
-            if registered.found in (None, "abandoned"):
-                await opened.abandon(request, describe(error))
-            raise
-        except Exception as error:
-            raise TriggerUnconfirmed(
-                f"Airflow may or may not have created run {request.run_id!r} of {dag_id!r}: {error}; "
-                f"request {request.request_id} is kept",
-                handle=handle,
-            ) from error
-        if request.next_check is not None:
-            await opened.confirm(request)
-        return handle
+        with triggering(dag_id) as traceparent:
+            now = self._clock()
+            request_id = new_request_id(now)
+            asking = conf_with_callback(
+                conf,
+                url=self.callback_url,
+                correlation_id=request_id,
+                destination=self._destination,
+                events=events,
+                traceparent=traceparent,
+            )
+            request = PendingRequest(
+                request_id=request_id,
+                dag_id=dag_id,
+                run_id=f"ringback__{request_id}" if run_id is None else run_id,
+                callback_url=self.callback_url,
+                created_at=now,
+                metadata=metadata,
+                deadline=deadline_of(deadline, now),
+                next_check=self._reconciliation.first_check(now, expected_duration),
+            )
+            registered = await self._store.register(
+                request, handlers=self._handlers.names_for(dag_id), adopt=run_id is not None
+            )
+            opened.dispatcher.wake()
+            request = registered.request
+            asking["callback"]["correlation_id"] = request.request_id
+            handle = RunHandle(request, self._store, opened.waiters)
+            try:
+                await self._airflow.trigger(dag_id, conf=asking, run_id=request.run_id, logical_date=logical_date)
+            except _DEFINITIVE as error:
+                if registered.found in (None, "abandoned"):
+                    await opened.abandon(request, describe(error))
+                raise
+            except Exception as error:
+                raise TriggerUnconfirmed(
+                    f"Airflow may or may not have created run {request.run_id!r} of {dag_id!r}: {error}; "
+                    f"request {request.request_id} is kept",
+                    handle=handle,
+                ) from error
+            if request.next_check is not None:
+                await opened.confirm(request)
+            return handle
 
     async def request(self, request_id: str) -> RunHandle:
         """Return the handle of a request made earlier, perhaps by another process.
@@ -351,9 +368,12 @@ class Receiver:
         if self._store.recording >= self._max_waiting:
             return self._put_off(event, "busy", f"{self._max_waiting} events wait for the store already")
         try:
-            return answer_transition(await opened.record(event, bytes(body), received_at=now))
+            with receiving(event, headers):
+                answer = answer_transition(await opened.record(event, bytes(body), received_at=now))
         except StoreError as error:
             return self._put_off(event, error.reason, str(error), status=error.status)
+        self._observer.received(answer.outcome)
+        return answer
 
     def refuse(self, status: int, reason: str, headers: Headers = ()) -> Answer:
         """Answer a request that is no event for us, and log why, in bounds; for adapters of web frameworks.
@@ -362,11 +382,20 @@ class Receiver:
         :param headers: of the request, for the event id that it claims.
         """
         now = time.monotonic()
+        self._observer.refused(reason)
         self._summarise(now)
         level = logging.WARNING if self._refusals.is_news(reason, now) else logging.DEBUG
         if log.isEnabledFor(level):
             claimed = claimed_id(headers)
-            log.log(level, "request refused: %s%s", reason, f" (event {claimed}, unverified)" if claimed else "")
+            fields = log_fields(
+                event_id=claimed,
+                dag_id=None,
+                run_id=None,
+                destination=self._destination or "default",
+                outcome=reason,
+            )
+            whose = f" (event {claimed}, unverified)" if claimed else ""
+            log.log(level, "request refused: %s%s", fields["outcome"], whose, extra=fields)
         return answer_refusal(status, reason)
 
     @property
@@ -391,7 +420,10 @@ class Receiver:
     def _put_off(self, event: CompletionEvent, reason: str, why: str, *, status: int = 503) -> Answer:
         """Answer an event that cannot be recorded now; the log hears of the first, and how many there were."""
         level = logging.ERROR if self._refusals.is_news(reason, time.monotonic()) else logging.DEBUG
-        log.log(level, "event %s: not recorded: %s", event.id, why)
+        self._observer.received(reason)
+        if log.isEnabledFor(level):
+            destination = self._destination or "default"
+            log_event(log, level, event, reason, destination=destination, said=f"not recorded: {why}")
         return answer_refusal(status, reason)
 
     def _summarise(self, now: float) -> None:

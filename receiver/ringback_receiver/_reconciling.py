@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 
 from ringback_protocol import CompletionData, CompletionEvent, ResultOmitted, encode_event, event_id
 from ringback_protocol.event import RunState
+from ringback_receiver._callback_conf import traceparent_in
 from ringback_receiver._completion import DELETED
 from ringback_receiver._dag_run import DagRun
 from ringback_receiver._deadlines import seconds_of
@@ -114,7 +115,8 @@ def _ending(request: PendingRequest, run: DagRun, source: str, now: float) -> Co
         result_omitted=ResultOmitted(reason="unavailable"),
         run_url=run.run_url or None,
     )
-    return _event(request, data, source, state=run.state, time=run.end_date or _instant(now))
+    traceparent = traceparent_in(run.conf)
+    return _event(request, data, source, state=run.state, time=run.end_date or _instant(now), traceparent=traceparent)
 
 
 def _deletion(request: PendingRequest, source: str, now: float) -> CompletionEvent:
@@ -132,7 +134,13 @@ def _deletion(request: PendingRequest, source: str, now: float) -> CompletionEve
 
 
 def _event(
-    request: PendingRequest, data: CompletionData, source: str, *, state: str, time: datetime
+    request: PendingRequest,
+    data: CompletionData,
+    source: str,
+    *,
+    state: str,
+    time: datetime,
+    traceparent: str | None = None,
 ) -> CompletionEvent:
     return CompletionEvent.of(
         data,
@@ -147,6 +155,7 @@ def _event(
         source=source,
         audience=request.callback_url,
         correlationid=request.request_id,
+        traceparent=traceparent,
         time=time,
     )
 

@@ -16,6 +16,7 @@ from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver import _sqlite_recording as recording
 from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
+from ringback_receiver._observer import Backlog
 from ringback_receiver._recording import Arrival
 from ringback_receiver._sqlite_thread import SqliteThread
 from ringback_receiver._store import (
@@ -86,6 +87,9 @@ class SqliteStore:
 
     def watch(self, settled: Settled) -> None:
         """Nobody tells: what another process does is found by looking."""
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        return await self._read(lambda connection: oversight.backlog(connection, now, most))
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return await self._write(lambda connection: operations.leave_pending(connection, request_id, "cancelled"))
@@ -162,7 +166,7 @@ class SqliteStore:
 
     def _recorded(self, arrivals: Sequence[Arrival], outcomes: Sequence[Recorded]) -> None:
         if self._told is not None:
-            self._told(zip((arrival.event for arrival in arrivals), outcomes, strict=True))
+            self._told([(arrival.event, outcome) for arrival, outcome in zip(arrivals, outcomes, strict=True)])
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         with _Translated(self._path):

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
+from ringback_receiver._observer import Backlog
 from ringback_receiver._rows import all_tracked, tracked_of
 from ringback_receiver._sqlite_operations import look_up
 from ringback_receiver._store import CallNote, Checked, EventNote, HandlerCall, History
 
 __all__ = [
+    "backlog",
     "confirm",
     "due_checks",
     "expire",
@@ -24,6 +26,12 @@ __all__ = [
     "release_lease",
     "retry_failed",
 ]
+
+
+def backlog(connection: sqlite3.Connection, now: float, most: int) -> Backlog:
+    """Count what is not over."""
+    (row,) = connection.execute(sql.BACKLOG, {"now": now, "most": most})
+    return Backlog(**dict(zip(Backlog.__struct_fields__, row, strict=True)))
 
 
 def overdue(connection: sqlite3.Connection, now: float, limit: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ADOPTABLE_REQUEST",
+    "BACKLOG",
     "CALLS_OF",
     "CHANGE_REQUEST",
     "CLAIM_CALL",
@@ -233,6 +234,24 @@ RELEASE_LEASE = "DELETE FROM leases WHERE name = :name AND holder = :holder"
 PENDING_REQUESTS = f"{_REQUEST} WHERE r.state = 'pending' ORDER BY r.created_at, r.request_id LIMIT :limit"
 
 SETTLED_REQUESTS = f"{_REQUEST} WHERE r.state = :state ORDER BY r.request_id DESC LIMIT :limit"
+
+# Each number is a walk along an index that holds little else, no further than :most; the rowid, which an index holds
+# too, tells which request is the oldest, for no request is ever deleted.
+BACKLOG = """
+SELECT (SELECT count(*) FROM (SELECT 1 FROM requests INDEXED BY requests_pending
+                               WHERE state = 'pending' LIMIT :most)),
+       (SELECT count(*) FROM (SELECT 1 FROM requests INDEXED BY requests_pending
+                               WHERE state = 'pending' AND next_check <= :now LIMIT :most)),
+       (SELECT created_at FROM requests
+         WHERE rowid = (SELECT min(oldest) FROM (SELECT rowid AS oldest FROM requests INDEXED BY requests_pending
+                                                  WHERE state = 'pending' LIMIT :most))),
+       (SELECT count(*) FROM (SELECT 1 FROM events INDEXED BY events_parked_by_correlation
+                               WHERE transition = 'parked' LIMIT :most)),
+       (SELECT count(*) FROM (SELECT 1 FROM handler_calls INDEXED BY handler_calls_open
+                               WHERE done_at IS NULL AND given_up_at IS NULL LIMIT :most)),
+       (SELECT count(*) FROM (SELECT 1 FROM handler_calls INDEXED BY handler_calls_failing
+                               WHERE done_at IS NULL AND error IS NOT NULL LIMIT :most))
+"""
 
 EVENTS_OF = """
 SELECT e.event_id, e.transition, e.received_at

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from ringback_protocol import CompletionEvent
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import PendingRequest, RequestState, Transition
+from ringback_receiver._observer import Backlog
 
 __all__ = ["FailingCall", "HandlerCall", "Recorded", "Registered", "Settled", "Store", "Told", "Tracked"]
 
@@ -57,7 +58,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     tracked: Tracked | None = None
 
 
-Told: TypeAlias = Callable[[Iterable[tuple[CompletionEvent, Recorded]]], None]
+Told: TypeAlias = Callable[[Sequence[tuple[CompletionEvent, Recorded]]], None]
 """Who wants to know what was recorded; see :meth:`Store.on_recorded`."""
 
 
@@ -181,6 +182,12 @@ class Store(Protocol):
         """Have it called, in the event loop, with the ids of requests that another process has settled.
 
         It is a hint: it may come late, or never, and with ``None`` when any may have been settled.
+        """
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        """Count what is not over; cheap, however much is.
+
+        :param most: how far anything is counted.
         """
 
     async def cancel(self, request_id: str) -> Tracked | None:

@@ -16,6 +16,7 @@ import msgspec
 from ringback_protocol import CompletionEvent, decode_event
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState, Transition, as_of
+from ringback_receiver._observer import Backlog
 from ringback_receiver._parked import take_parked
 from ringback_receiver._recording import Arrival, Known, Look, Step, record_all
 from ringback_receiver._store import (
@@ -147,6 +148,19 @@ class MemoryStore:
 
     def watch(self, settled: Settled) -> None:
         self._settled = settled
+
+    async def backlog(self, *, now: float, most: int) -> Backlog:
+        tables = self._reading()
+        pending = [request for request in tables.requests.values() if request.state == "pending"]
+        undone = [call for call in tables.calls.values() if call.done_at is None]
+        return Backlog(
+            pending=min(len(pending), most),
+            overdue=min(sum(each.next_check is not None and each.next_check <= now for each in pending), most),
+            oldest=min((each.created_at for each in pending), default=None),
+            parked=min(sum(row.transition is Transition.PARK for row in tables.events.values()), most),
+            calls=min(sum(call.given_up_at is None for call in undone), most),
+            failing=min(sum(call.error is not None for call in undone), most),
+        )
 
     async def cancel(self, request_id: str) -> Tracked | None:
         return self._leave_pending(request_id, "cancelled")

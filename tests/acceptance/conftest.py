@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from demo.local_airflow import LocalAirflow, free_port
 from demo.local_postgres import LocalPostgres
+from demo.local_statsd import LocalStatsd
 from demo.serving import serving_app
 from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient, Receiver
@@ -86,8 +87,19 @@ def postgres() -> Iterator[LocalPostgres]:
 
 
 @pytest.fixture(scope="session")
+def statsd() -> Iterator[LocalStatsd]:
+    """Where the metrics of that Airflow go."""
+    with LocalStatsd() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, postgres: LocalPostgres, key: PrivateKey, receiver_port: int
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: LocalPostgres,
+    statsd: LocalStatsd,
+    key: PrivateKey,
+    receiver_port: int,
 ) -> Iterator[LocalAirflow]:
     """A running Airflow with the example DAGs and the tests' own; task and callback alone, without the listener.
 
@@ -99,6 +111,7 @@ def airflow(
     copy_dags(dags, *DAGS.glob("*.py"))
     settings = {
         **destination(key, receiver_port),
+        **statsd.settings,
         "AIRFLOW__RINGBACK__LISTENER": "False",
         "AIRFLOW__RINGBACK__PUBLISH_KEYS": ",".join(PUBLISHED),
     }

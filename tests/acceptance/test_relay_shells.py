@@ -15,7 +15,9 @@ from fastapi import FastAPI
 from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
 from demo.local_relay import ringback
+from demo.local_statsd import LocalStatsd
 from demo.serving import serving_app
+from ringback_notifier._metric_names import GAUGES, HEARTBEAT
 from ringback_protocol import PrivateKey
 from ringback_receiver import AsyncAirflowClient
 
@@ -25,12 +27,24 @@ DAGS = Path(__file__).parent / "relay_dags"
 
 
 @pytest.fixture(scope="module")
+def relays_statsd() -> Iterator[LocalStatsd]:
+    """Where the metrics of that Airflow go."""
+    with LocalStatsd() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="module")
 def relaying(
-    tmp_path_factory: pytest.TempPathFactory, postgres: LocalPostgres, key: PrivateKey, receiver_port: int
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: LocalPostgres,
+    relays_statsd: LocalStatsd,
+    key: PrivateKey,
+    receiver_port: int,
 ) -> Iterator[LocalAirflow]:
     """An Airflow with relays of its own, which read it with an account that may only look."""
     settings = {
         **destination(key, receiver_port),
+        **relays_statsd.settings,
         "AIRFLOW__RINGBACK__OUTBOX_URL": postgres.create("relaying_outbox"),
         "AIRFLOW__RINGBACK__LISTENER": "False",
         "AIRFLOW__RINGBACK__SWEEP_INTERVAL": "1",
@@ -67,15 +81,33 @@ async def alive(airflow: LocalAirflow, kind: str) -> list[dict[str, Any]]:
     return [relay for relay in relays if relay["alive"] and relay.get("kind") == kind]
 
 
-async def test_the_relay_dag_reports_a_run_that_nobody_else_saw(relaying: LocalAirflow, caller: Line) -> None:
+async def all_measured(statsd: LocalStatsd) -> None:
+    """Wait until a relay has told Airflow's metrics of its delivery, of itself and of the outbox."""
+    wanted = [
+        *(f"ringback.{name},destination=default,sender=relay:" for name in ("delivered", "latency")),
+        *(f"{name}:" for name in (HEARTBEAT, *GAUGES)),
+    ]
+
+    async def measured() -> bool:
+        return all(statsd.of(each) for each in wanted)
+
+    await eventually(measured)
+
+
+async def test_the_relay_dag_reports_a_run_that_nobody_else_saw(
+    relaying: LocalAirflow, caller: Line, relays_statsd: LocalStatsd
+) -> None:
     """Nothing in the DAG, no listener: the relay's sweep finds it, with an account that can only read."""
     handle = await caller.receiver.trigger("untouched")
     completion = await handle.completion(timeout=LONG)
     assert (completion.state, completion.reported_by, completion.failed_task_count) == ("success", "relay", None)
     assert await alive(relaying, "dag")
+    await all_measured(relays_statsd)
 
 
-async def test_the_relay_in_the_triggerer_survives_its_triggerer(relaying: LocalAirflow, caller: Line) -> None:
+async def test_the_relay_in_the_triggerer_survives_its_triggerer(
+    relaying: LocalAirflow, caller: Line, relays_statsd: LocalStatsd
+) -> None:
     """It is always on once its DAG is unpaused; after a ``kill -9`` it is back with the triggerer."""
     with relaying.api() as api:
         api.patch("/api/v2/dags/ringback_relay", json={"is_paused": True}).raise_for_status()
@@ -83,8 +115,10 @@ async def test_the_relay_in_the_triggerer_survives_its_triggerer(relaying: Local
             api.patch(f"/api/v2/dags/ringback_relay/dagRuns/{run['dag_run_id']}", json={"state": "failed"})
         api.patch("/api/v2/dags/ringback_relay_watcher", json={"is_paused": False}).raise_for_status()
     first = await eventually(lambda: alive(relaying, "trigger"), every=1)
+    relays_statsd.lines.clear()
     handle = await caller.receiver.trigger("untouched")
     assert (await handle.completion(timeout=LONG)).reported_by == "relay"
+    await all_measured(relays_statsd)
 
     await asyncio.to_thread(relaying.kill_component, "triggerer")
     handle = await caller.receiver.trigger("untouched")

@@ -45,11 +45,15 @@ def test_source_roots_are_no_packages(root: str) -> None:
     [
         ("import ringback_protocol", ["airflow", "fastapi", "httpx", "sqlalchemy", "pydantic"]),
         ("import ringback_notifier", ["airflow", "fastapi", "httpx", "sqlalchemy", "msgspec"]),
-        ("import ringback_notifier._delivery", ["airflow", "fastapi", "sqlalchemy", "asyncpg", "sqlite3"]),
+        (
+            "import ringback_notifier._delivery",
+            ["airflow", "fastapi", "sqlalchemy", "asyncpg", "sqlite3", "opentelemetry"],
+        ),
         (
             "from ringback_notifier import notify_completion, CompletionNotifier",
             ["fastapi", "starlette", "uvicorn", "asyncpg", "psycopg2", "ringback_receiver"],
         ),
+        ("import ringback_notifier._outcomes, ringback_notifier._tracing", ["airflow", "opentelemetry", "statsd"]),
         ("import ringback_notifier._recording", ["airflow", "fastapi", "sqlalchemy", "alembic", "httpx", "msgspec"]),
         ("import ringback_notifier.outbox", ["airflow", "sqlalchemy", "alembic", "psycopg", "sqlite3", "msgspec"]),
         ("from ringback_notifier.outbox import Hint, OutboxEvent", ["airflow", "sqlalchemy", "alembic", "psycopg"]),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ringback_notifier.outbox import (
     _counting,
+    _depths,
     _duties,
     _enqueueing,
     _hints,
@@ -23,6 +24,7 @@ from ringback_notifier.outbox._migrate import ensure_current
 from ringback_notifier.outbox._page import COUNTING, LOOKS
 from ringback_notifier.outbox._rows import (
     Attempt,
+    Depths,
     Duty,
     Hint,
     HintRow,
@@ -307,6 +309,14 @@ class Outbox:
         """Return how many rows have each status."""
         with self._database.reading() as connection:
             return _queries.counts(connection)
+
+    def depths(self, *, now: float, most: int) -> Depths:
+        """Return how much waits, is a hint, or was given up or refused, and since when the longest due event is due.
+
+        :param most: how far anything is counted; what is counted so far may be more.
+        """
+        with self._database.reading() as connection:
+            return _depths.depths(connection, now=now, most=most)
 
     def find(
         self,

@@ -10,6 +10,7 @@ from ringback_protocol.event import ReportedBy, RunState
 
 __all__ = [
     "Attempt",
+    "Depths",
     "Duty",
     "Hint",
     "HintRow",
@@ -146,6 +147,7 @@ class Leased:
     body: bytes
     attempts: int
     created_at: float
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +162,18 @@ class Settlement:
     status: Settled
     due_at: float
     attempt: Attempt | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Depths:
+    """How much lies in the outbox.
+
+    :param rows: ``hint``, ``waiting`` (due now or later, or just being sent), ``dead`` and ``refused``.
+    :param oldest_due: since when the event is due that is due the longest, ``None`` if none is.
+    """
+
+    rows: dict[str, int]
+    oldest_due: float | None
 
 
 class Duty(NamedTuple):

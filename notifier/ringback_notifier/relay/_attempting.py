@@ -9,15 +9,17 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from ringback_notifier._allow import redacted
 from ringback_notifier._exchange import Delivery
+from ringback_notifier._outcomes import Happened, tell
 from ringback_notifier._policy import Answer, Delivered, GiveUp, NoAnswer, Outcome, decide
+from ringback_notifier._tracing import delivering
 from ringback_notifier.errors import DestinationError, NotAllowedError
 from ringback_notifier.outbox._rows import Attempt, Leased, Settlement
 from ringback_notifier.relay._destinations import ERRORS_KEPT, Destinations
 from ringback_notifier.relay._outage import Outage
 from ringback_notifier.relay._schedule import Dead, Next, RetryAt, after_attempt
 from ringback_notifier.relay._sender import Sender
+from ringback_protocol.trace_context import traceparent_of
 
 __all__ = ["Attempting", "Health", "Landing", "health_of", "settlement_of"]
 
@@ -52,12 +54,15 @@ def health_of(outcome: Outcome) -> Health:
     return "up" if isinstance(outcome, Answer) and outcome.status < 500 else "down"
 
 
-def settlement_of(row: Leased, outcome: Outcome, *, at: float, now: float, jitter: float) -> Settlement:
+def settlement_of(
+    row: Leased, outcome: Outcome, *, at: float, now: float, jitter: float, is_known: bool = True
+) -> Settlement:
     """Return what to write down after an attempt.
 
     :param at: when it began, in Unix seconds.
     :param now: when it ended.
     :param jitter: from 0 to 1.
+    :param is_known: whether there is such a destination.
     """
     then = after_attempt(attempts=row.attempts + 1, decision=decide(outcome), now=now, jitter=jitter)
     attempt = Attempt(
@@ -68,7 +73,7 @@ def settlement_of(row: Leased, outcome: Outcome, *, at: float, now: float, jitte
         error=None if isinstance(then, Delivered) else then.why[:_LONGEST_ERROR],
         excerpt=outcome.excerpt if isinstance(outcome, Answer) else "",
     )
-    _tell(row, then)
+    _tell(row, then, now, is_known=is_known)
     if isinstance(then, RetryAt):
         return Settlement(event_id=row.event_id, status="due", due_at=then.at, attempt=attempt)
     status: Literal["delivered", "gone", "dead"] = (
@@ -89,10 +94,12 @@ class Attempting:
         """Make one attempt; nothing is raised but a cancellation."""
         at = time.time()
         health: Health = "unknown"
+        is_known = True
         try:
             reachable = await asyncio.wait_for(self._destinations.get(row.destination), _LOOK_UP_SECONDS)
         except DestinationError as error:
             self._working(row.destination)
+            is_known = False
             outcome: Outcome = NoAnswer(error=f"destination: {error}")
         except Exception as error:  # whatever Airflow's secrets back ends fail with; it is not the event's fault
             self._failing(row.destination).failed(error)
@@ -103,16 +110,25 @@ class Attempting:
             try:
                 reachable.destination.check_allowed(row.url)
             except NotAllowedError as error:
-                log.warning("ringback relay: event %s: %s", row.event_id, error)
+                _say(row, "refused", level=logging.WARNING, why=str(error))
                 return Landing(row=row, settlement=_refused(row, str(error), at=at))
-            delivery = Delivery(event_id=row.event_id, url=row.url, body=row.body, destination=reachable.destination)
+            delivery = Delivery(
+                event_id=row.event_id,
+                url=row.url,
+                body=row.body,
+                destination=reachable.destination,
+                traceparent=traceparent_of(row.body),
+            )
             try:
-                outcome = await self._sender.send(delivery, reachable.context)
+                with delivering(delivery) as (traced, ended):
+                    outcome = await self._sender.send(traced, reachable.context)
+                    ended(outcome)
                 health = health_of(outcome)
             except Exception as error:  # a defect of ours must not stop the others
                 log.exception("ringback relay: event %s: the attempt broke", row.event_id)
                 outcome = NoAnswer(error=f"internal: {type(error).__name__}")
-        settlement = settlement_of(row, outcome, at=at, now=time.time(), jitter=random.random())  # noqa: S311
+        chance = random.random()  # noqa: S311
+        settlement = settlement_of(row, outcome, at=at, now=time.time(), jitter=chance, is_known=is_known)
         return Landing(row=row, health=health, settlement=settlement)
 
     def _failing(self, name: str) -> Outage:
@@ -130,22 +146,28 @@ def _refused(row: Leased, why: str, *, at: float) -> Settlement:
     return Settlement(event_id=row.event_id, status="refused", due_at=at, attempt=attempt)
 
 
-def _tell(row: Leased, then: Next) -> None:
+def _tell(row: Leased, then: Next, now: float, *, is_known: bool) -> None:
     if isinstance(then, Delivered):
+        _say(row, "delivered", level=logging.INFO, why=f"status {then.status}", now=now)
         return
-    level = logging.ERROR if isinstance(then, Dead) else logging.INFO
-    if log.isEnabledFor(level):
-        log.log(
-            level,
-            "ringback relay: event %s of run %r of DAG %r is %s by %s: %s",
-            row.event_id,
-            row.run_id,
-            row.dag_id,
-            "given up: it was not taken"
-            if isinstance(then, Dead)
-            else "not wanted any more"
-            if isinstance(then, GiveUp)
-            else "not taken yet",
-            redacted(row.url),
-            then.why,
-        )
+    happened: Happened = "dead" if isinstance(then, Dead) else "failed" if isinstance(then, RetryAt) else "gone"
+    level = logging.ERROR if happened == "dead" else logging.INFO
+    _say(row, happened, level=level, why=then.why, is_known=is_known)
+
+
+def _say(row: Leased, happened: Happened, *, level: int, why: str, now: float = 0.0, is_known: bool = True) -> None:
+    tell(
+        log,
+        level,
+        happened,
+        event_id=row.event_id,
+        dag_id=row.dag_id,
+        run_id=row.run_id,
+        destination=row.destination,
+        sender="relay",
+        url=row.url,
+        why=why,
+        ended_at=row.ended_at,
+        now=now,
+        is_known=is_known,
+    )

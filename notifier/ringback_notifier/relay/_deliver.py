@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Iterable
 
+from ringback_notifier import _metrics
+from ringback_notifier._metric_names import DEAD
 from ringback_notifier.outbox import Outbox
 from ringback_notifier.outbox._rows import Leased
 from ringback_notifier.relay._attempting import Attempting, Landing
@@ -192,6 +194,7 @@ class Deliver:
             self._lost.discard(host)
             if dead:
                 self._tally.dead += dead
+                _metrics.count(DEAD, dead, sender="relay")
                 log.error("ringback relay: %d events for %s are given up: it has been down for days", dead, host)
 
     def _shut(self) -> set[str]:

@@ -8,6 +8,8 @@ import os
 import socket
 import time
 
+from ringback_notifier import _metrics
+from ringback_notifier._metric_names import HEARTBEAT
 from ringback_notifier.outbox import Outbox
 from ringback_notifier.relay._database import Database
 from ringback_notifier.relay._settings import RelaySettings
@@ -43,6 +45,7 @@ class Heartbeat:
 
         :raises OutboxError: if the outbox does not answer.
         """
+        _metrics.count(HEARTBEAT)
         now = time.time()
         name = HEARTBEATS + self._owner
         value = {

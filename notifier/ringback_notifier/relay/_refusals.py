@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from ringback_notifier._outcomes import tell
 from ringback_notifier.outbox import Outbox
 from ringback_notifier.relay._database import Database
 from ringback_notifier.relay._judging import Refuse
@@ -22,9 +23,16 @@ async def refuse(refusal: Refuse, *, database: Database, tally: Tally, now: floa
     event = refusal.event
     if await database.call(Outbox.refuse, event, refusal.why, now=now):
         tally.refused += 1
-        log.warning(
-            "ringback relay: run %r of DAG %r asks for a callback that cannot be given: %s",
-            event.run_id,
-            event.dag_id,
-            refusal.why,
+        tell(
+            log,
+            logging.WARNING,
+            "refused",
+            event_id=event.event_id,
+            dag_id=event.dag_id,
+            run_id=event.run_id,
+            destination=event.destination,
+            sender="relay",
+            url=event.url,
+            is_known=False,
+            why=f"its run asks for a callback that cannot be given: {refusal.why}",
         )

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from ringback_notifier import _metrics
 from ringback_notifier._destination import Destination
 from ringback_notifier._report import Site
 from ringback_notifier.errors import NotifierError
@@ -22,6 +23,7 @@ from ringback_notifier.relay._breaker import Breaker
 from ringback_notifier.relay._confirm import Confirm
 from ringback_notifier.relay._database import Database
 from ringback_notifier.relay._deliver import Deliver
+from ringback_notifier.relay._depths import DEPTHS, Depths
 from ringback_notifier.relay._destinations import Destinations
 from ringback_notifier.relay._housekeeping import HEARTBEATS, Heartbeat, Purge
 from ringback_notifier.relay._loop import keep_doing
@@ -118,11 +120,13 @@ class _Drain:
         self._heartbeat = Heartbeat(
             database=database, settings=settings, owner=owner, kind=relay._kind, tally=self.tally
         )
+        depths = Depths(database=database, owner=owner)
         purge = Purge(database=database, settings=settings, owner=owner)
         self._loops: list[tuple[str, _Step, _Step | None]] = [
             ("delivering", self._deliver.step, None),
             ("the heartbeat", self._heartbeat.step, self._heartbeat.rest),
             ("purging", purge.step, purge.rest),
+            ("measuring the outbox", depths.step, depths.rest),
         ]
         self._on_change = [self._deliver.changed]
         self._confirm: Confirm | None = None
@@ -174,6 +178,7 @@ class _Drain:
         await self._in_time(self._close())
         await self._watching.stop(_LAST_WORDS)
         self._database.close()
+        await _metrics.aflush()
 
     async def _leave_the_outbox(self) -> None:
         now = time.time()
@@ -182,6 +187,7 @@ class _Drain:
         if self._confirm is not None:
             await self._confirm.leave()
         await self._database.call(Outbox.leave_duty, DUTY, self._owner)
+        await self._database.call(Outbox.leave_duty, DEPTHS, self._owner)
         await self._heartbeat.step()
         await self._database.call(Outbox.leave_duty, HEARTBEATS + self._owner, self._owner)
 

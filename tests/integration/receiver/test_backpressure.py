@@ -113,7 +113,7 @@ async def test_log_is_not_filled_by_a_store_that_is_away(
         await asyncio.gather(*waiting)
     first = make_event("req_10", "run_10").id
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        f"event {first}: not recorded: 3 events wait for the store already",
+        f"event {first} of run run_10 of DAG sales: not recorded: 3 events wait for the store already",
         "requests refused: busy: 9 more since the last such line",
     ]
 

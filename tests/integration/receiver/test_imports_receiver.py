@@ -19,6 +19,8 @@ NEVER = (
     "asyncpg",
     "psycopg",
     "ringback_notifier",
+    "prometheus_client",
+    "opentelemetry",
 )
 
 

@@ -56,7 +56,7 @@ async def test_log_has_one_line_and_no_content(
     await opened.handle(headers, body)
     await opened.handle(headers, body + b" ")
     assert [record.getMessage() for record in caplog.records if record.name == "ringback_receiver"] == [
-        f"event {event.id}: resolved",
+        f"event {event.id} of run {run.run_id} of DAG sales: resolved",
         f"request refused: bad_signature (event {event.id}, unverified)",
     ]
 

@@ -23,6 +23,7 @@ from test_store_contract import (  # noqa: F401 - fixtures
 )
 
 from ringback_receiver._matching import Transition
+from ringback_receiver._observer import Backlog
 from ringback_receiver._store import Checked, Store
 
 pytestmark = pytest.mark.anyio
@@ -288,3 +289,37 @@ async def test_history_has_events_and_turns(store: Store) -> None:
         (second.id, None, None),
     ]
     assert await store.history("req_unknown") is None
+
+
+async def test_what_is_not_over_is_counted(store: Store, other: Store) -> None:
+    """Requests by whether Airflow is to be asked, parked events, and handlers' turns; whoever made them."""
+    assert await store.backlog(now=100.0, most=10) == Backlog()
+    for number, (created, check) in enumerate([(90.0, 400.0), (110.0, 150.0), (120.0, None), (130.0, 140.0)]):
+        await register(store, wanted(f"req_{number}", run_id=f"run_{number}", created_at=created, next_check=check))
+    await record(store, make_event("req_0", "run_0"), handlers=("first", "second", "third"))
+    await record(store, make_event("req_unknown", "run_9"))
+    for call in await store.claim_calls(["first", "second", "third"], now=200.0, lease_until=230.0, limit=3):
+        if call.handler == "first":
+            await store.give_up_call(call, at=201.0, error="enough")
+        elif call.handler == "second":
+            await store.retry_call(call, due=300.0, error="not yet")
+        else:
+            await store.finish_call(call, at=201.0)
+    expected = Backlog(pending=3, overdue=1, oldest=110.0, parked=1, calls=1, failing=2)
+    assert await store.backlog(now=145.0, most=10) == await other.backlog(now=145.0, most=10) == expected
+    capped = await store.backlog(now=1_000.0, most=1)
+    assert (capped.pending, capped.overdue, capped.failing) == (1, 1, 1)
+
+
+async def test_every_commit_is_told(store: Store) -> None:
+    """With each event and what became of it, whether or not its sender still waits; then nothing is under way."""
+    told: list[tuple[str, str]] = []
+    store.on_recorded(lambda events: told.extend((event.id, recorded.transition.value) for event, recorded in events))
+    events = [make_event(None, f"run_{number}") for number in range(20)]
+    sending = [asyncio.create_task(record(store, event)) for event in events]
+    await asyncio.sleep(0)
+    sending[7].cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
+    while store.recording:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert sorted(told) == sorted((event.id, "parked") for event in events)

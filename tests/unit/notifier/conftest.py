@@ -23,9 +23,15 @@ class Log:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.fields: list[dict[str, str]] = []
 
     def __getattr__(self, level: str) -> Callable[..., None]:
-        return lambda message, *arguments: self.lines.append((level, message % arguments if arguments else message))
+        def keep(message: str, *arguments: object, **fields: str) -> None:
+            self.lines.append((level, message % arguments if arguments else message))
+            if fields:
+                self.fields.append(fields)
+
+        return keep
 
     @property
     def text(self) -> str:

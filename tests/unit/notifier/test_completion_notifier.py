@@ -150,7 +150,19 @@ def test_a_successful_run_is_reported(receiver: Receiver, log: Any, how: str) ->
     assert event.correlationid == "req_1"
     assert event.data.result == {"rows": 7}
     assert event.time == event.data.end_date
-    assert log.at("info") == [f"ringback: delivered event {event.id} to {receiver.url}: status 204"]
+    assert log.at("info") == [
+        f"ringback: delivered event {event.id} to {receiver.url}: status 204 "
+        "(run ext__1 of DAG d, destination default, by the callback)"
+    ]
+    assert log.fields == [
+        {
+            "event_id": event.id,
+            "dag_id": "d",
+            "run_id": "ext__1",
+            "destination": "default",
+            "outcome": "delivered",
+        }
+    ]
 
 
 def test_a_failed_run_is_reported_with_all_its_failed_tasks(receiver: Receiver, log: Any) -> None:

@@ -162,7 +162,7 @@ async def test_a_malformed_request_is_kept_as_refused(world: World, caplog: pyte
     assert report.refused == 1
     (row,) = world.outbox.find()
     assert "callback.uri" in (world.attempts(row.event_id)[0].error or "")
-    assert any("'ext__0'" in line and "'sales'" in line and "callback.uri" in line for line in caplog.messages)
+    assert any("run ext__0 of DAG sales" in line and "callback.uri" in line for line in caplog.messages)
 
 
 async def test_a_start_is_reported_if_it_is_wanted(world: World) -> None:

@@ -322,7 +322,7 @@ async def test_a_malformed_request_is_refused_once(world: World, caplog: pytest.
     airflow.runs += [ended(receiver.url, 1, conf={"callback": ["https://portal.example/"]}), ended(receiver.url, 2)]
     report = await drain_until(world.relay(airflow), lambda: receiver.requests and len(airflow.sweeps()) >= 4)
     assert report.refused == 1
-    assert sum("'ext__1'" in line and "callback" in line for line in caplog.messages) == 1
+    assert sum("run ext__1 of DAG" in line and "callback" in line for line in caplog.messages) == 1
     assert world.outbox.counts()["refused"] == 1
 
 
