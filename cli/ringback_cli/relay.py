@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "errors_shown", "opened_outbox"]
 
-app = typer.Typer(help="Report what nobody else has reported, and deliver what failed before.")
+app = typer.Typer()
 
 _AGES = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -35,7 +35,8 @@ def run(
 ) -> None:
     """Run a relay: confirm hints, sweep Airflow's runs, deliver what is due.
 
-    It reads Airflow's API with the connection ringback_airflow and delivers from the outbox of [ringback] outbox_url.
+    It reads Airflow's API with the connection ringback_airflow and delivers from the outbox that outbox_url in
+    section ringback of airflow.cfg names.
     Several may run at once on one PostgreSQL outbox.
 
     Example: ringback relay
