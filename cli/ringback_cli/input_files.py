@@ -26,10 +26,11 @@ def read_bytes(path: str, option: str, *, most: int = _LARGEST) -> bytes:
             with Path(path).open("rb") as file:
                 content = file.read(most + 1)
     except (OSError, ValueError) as error:
+        # Its name is not repeated: somebody may have typed a key or a password where its file is meant.
         why = error.strerror if isinstance(error, OSError) else "that is no path"
-        raise typer.BadParameter(f"{path!r} cannot be read: {why}", param_hint=option) from None
+        raise typer.BadParameter(f"this file cannot be read: {why}", param_hint=option) from None
     if len(content) > most:
-        raise typer.BadParameter(f"{path!r} is larger than {most} bytes", param_hint=option)
+        raise typer.BadParameter(f"this file is larger than {most} bytes", param_hint=option)
     return content
 
 
@@ -38,4 +39,4 @@ def read_text(path: str, option: str, *, most: int = _LARGEST) -> str:
     try:
         return read_bytes(path, option, most=most).decode()
     except UnicodeDecodeError:
-        raise typer.BadParameter(f"{path!r} is no text in UTF-8", param_hint=option) from None
+        raise typer.BadParameter("this file is no text in UTF-8", param_hint=option) from None

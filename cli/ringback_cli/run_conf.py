@@ -45,7 +45,7 @@ def _members(entry: str) -> list[tuple[str, Any]]:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise typer.BadParameter(f"{entry[1:]!r} holds no JSON object", param_hint=_OPTION)
+            raise typer.BadParameter("this file holds no JSON object", param_hint=_OPTION)
         return list(found.items())
     name, separator, value = entry.partition("=")
     if not separator or not name:
