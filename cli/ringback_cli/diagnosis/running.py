@@ -37,7 +37,8 @@ def examine(groups: Sequence[Group], *, within: float) -> list[tuple[str, list[F
 def _make(group: Group, findings: list[Finding]) -> None:
     for check in group.checks:
         try:
-            findings.extend(check())
+            for finding in check():
+                findings.append(finding)  # at once: the next may never come
         except Exception as error:  # a check that breaks must not hide the others
             # What others' errors say may quote a URL, and so a password.
             findings.append(
