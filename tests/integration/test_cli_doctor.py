@@ -158,7 +158,7 @@ def test_a_warning_is_no_problem() -> None:
         "  warning  y: 2",
         "           → do this",
         "  ok       z: 3",
-        "0 problems, 1 warnings, 2 ok",
+        "0 problems, 1 warning, 2 ok",
     ]
     assert not has_problem(diagnosis)
     assert has_problem([*diagnosis, ("B", [problem("p", "4")])])

@@ -28,8 +28,12 @@ def as_lines(diagnosis: Diagnosis) -> Iterator[str]:
             yield f"  {finding.status:8} {finding.subject}: {finding.saw}"
             if finding.todo:
                 yield f"           → {finding.todo}"
-    counts = [finding.status for _, findings in diagnosis for finding in findings]
-    yield f"{counts.count('problem')} problems, {counts.count('warning')} warnings, {counts.count('ok')} ok"
+    found = [finding.status for _, findings in diagnosis for finding in findings]
+    problems, warnings = found.count("problem"), found.count("warning")
+    yield (
+        f"{problems} {'problem' if problems == 1 else 'problems'}, "
+        f"{warnings} {'warning' if warnings == 1 else 'warnings'}, {found.count('ok')} ok"
+    )
 
 
 def as_members(diagnosis: Diagnosis) -> dict[str, Any]:
