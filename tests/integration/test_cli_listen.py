@@ -45,6 +45,8 @@ def application() -> Iterator[Server]:
     def reply(asked: Asked) -> tuple[int, dict[str, str], bytes]:
         if b'"sales_busy"' in asked.body:
             return 503, {"retry-after": "7", "set-cookie": "a=b"}, b"busy"
+        if b'"sales_moved"' in asked.body:
+            return 307, {"location": "/elsewhere"}, b""
         return 204, {}, b""
 
     with serving(reply) as server:
@@ -113,6 +115,14 @@ def test_what_the_application_answers_goes_back(passing_on: Listening) -> None:
     assert (answer.status_code, answer.headers["retry-after"], answer.text) == (503, "7", "busy")
     assert "set-cookie" not in answer.headers
     assert passing_on.seen()["forwarded"]["status"] == 503
+
+
+def test_a_redirect_leads_nowhere(passing_on: Listening, application: Server) -> None:
+    """An event goes where the command line says, and the sender hears what was answered."""
+    application.asked.clear()
+    assert ring(passing_on.url, dag_id="sales_moved").status_code == 307
+    assert [asked.path for asked in application.asked] == ["/completions?a=1"]
+    assert passing_on.seen()["status"] == 307
 
 
 def test_what_is_not_believed_is_passed_on_to_nobody(passing_on: Listening, application: Server) -> None:

@@ -33,7 +33,8 @@ END = {"state": "success"}
 class Airflow:
     """A real HTTP server; ``/wait`` answers from a script, a list of answers, the last one again and again.
 
-    An answer is a status with a body, or a list of lines, where a number is a pause in seconds.
+    An answer is a status with a body, or a list of lines, where a number is a pause in seconds and ``None`` the end
+    of the connection.
     """
 
     def __init__(self, *script: tuple[int, Any] | list[Any], state: str = "success") -> None:
@@ -65,6 +66,9 @@ def serving(airflow: Airflow) -> Iterator[Airflow]:
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
             for line in answer:
+                if line is None:
+                    self.close_connection = True
+                    return
                 if isinstance(line, float):
                     time.sleep(line)
                     continue
@@ -174,7 +178,9 @@ async def test_without_a_wait_it_polls(kind: Any, answer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [(503, {}), (429, {}), [{"state": "running"}], [b'{"state": "run']], ids=["503", "429", "end", "cut"]
+    "trouble",
+    [(503, {}), (429, {}), [{"state": "running"}], [b'{"state": "run'], [{"state": "running"}, None], [None]],
+    ids=["503", "429", "end", "cut", "lost", "lost at once"],
 )
 async def test_what_may_pass_is_outlived(kind: Any, trouble: Any) -> None:
     """An API server that restarts, a proxy with a limit of its own."""
