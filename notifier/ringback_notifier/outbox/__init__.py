@@ -12,13 +12,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ringback_notifier.outbox._filter import EventFilter
     from ringback_notifier.outbox._host import host_of
     from ringback_notifier.outbox._migrate import migrate
     from ringback_notifier.outbox._outbox import Outbox
     from ringback_notifier.outbox._rows import (
         Attempt,
         Duty,
-        EventRow,
         Hint,
         HintRow,
         Leased,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Status,
         run_key,
     )
+    from ringback_notifier.outbox._shown import Count, Cursor, EventRow, EventSummary, Page, Redelivered
     from ringback_notifier.outbox._watch import Watch
 
 __all__ = [
@@ -42,7 +43,13 @@ __all__ = [
     "Attempt",
     "Leased",
     "Settlement",
+    "EventFilter",
+    "EventSummary",
     "EventRow",
+    "Cursor",
+    "Page",
+    "Count",
+    "Redelivered",
     "Duty",
     "Status",
     "Sender",
@@ -52,7 +59,14 @@ __all__ = [
     "run_key",
 ]
 
-_HOME = {"Outbox": "_outbox", "Watch": "_watch", "migrate": "_migrate", "host_of": "_host"}
+_HOME = {
+    "Outbox": "_outbox",
+    "Watch": "_watch",
+    "migrate": "_migrate",
+    "host_of": "_host",
+    "EventFilter": "_filter",
+    **dict.fromkeys(("EventSummary", "EventRow", "Cursor", "Page", "Count", "Redelivered"), "_shown"),
+}
 
 
 def __getattr__(name: str) -> object:

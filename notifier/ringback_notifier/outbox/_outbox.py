@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ringback_notifier.outbox import (
+    _counting,
     _duties,
     _enqueueing,
     _hints,
     _leasing,
     _maintenance,
+    _page,
     _queries,
     _recording,
+    _redelivering,
     _settling,
 )
 from ringback_notifier.outbox._database import Database
+from ringback_notifier.outbox._filter import EVERYTHING, EventFilter
 from ringback_notifier.outbox._migrate import ensure_current
+from ringback_notifier.outbox._page import COUNTING, LOOKS
 from ringback_notifier.outbox._rows import (
     Attempt,
     Duty,
-    EventRow,
     Hint,
     HintRow,
     Leased,
@@ -28,6 +32,7 @@ from ringback_notifier.outbox._rows import (
     Settlement,
     Status,
 )
+from ringback_notifier.outbox._shown import Count, Cursor, EventRow, Page, Redelivered
 from ringback_notifier.outbox._url import parse_url
 from ringback_notifier.outbox._watch import Watch, watch
 
@@ -223,36 +228,75 @@ class Outbox:
 
     # --- people and housekeeping
 
+    def page(self, asked: EventFilter, *, after: Cursor | None = None, limit: int = 50, looks: int = LOOKS) -> Page:
+        """Return rows without their bodies, the newest first by creation and id.
+
+        :param after: where to begin: the ``next`` of the page before.
+        :param looks: rows to look at.  Where no index leads to what is asked for, a page may end before it is full; it
+            then says how far the search came, and the next one goes on from there.
+        """
+        with self._database.reading() as connection:
+            return _page.page(connection, asked, after=after, limit=limit, looks=looks)
+
+    def count(self, asked: EventFilter, *, cap: int = 10_000, looks: int = COUNTING) -> dict[Status, Count]:
+        """Return how many rows there are of each status, or how many at least.
+
+        :param cap: the most that is counted of each.
+        :param looks: rows to look at.
+        """
+        with self._database.reading() as connection:
+            return _counting.count(connection, asked, cap=cap, looks=looks)
+
+    def event(self, event_id: str) -> EventRow | None:
+        """Return a whole row, or ``None`` if there is none."""
+        with self._database.reading() as connection:
+            return _page.event(connection, event_id)
+
     def redeliver(
         self,
+        asked: EventFilter = EVERYTHING,
         *,
         event_ids: Collection[str] | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        statuses: Collection[Status] | None = None,
-        dag_id: str | None = None,
-        destination: str | None = None,
+        after: Cursor | None = None,
+        limit: int = 500,
         now: float,
-    ) -> int:
-        """Make settled events due now, with a new schedule, and return how many.  The attempts on record stay.
+    ) -> Redelivered:
+        """Make settled events due now, with a new schedule, the newest first.  The attempts on record stay.
 
-        :param event_ids: these only; otherwise all that the other arguments leave.
-        :param since: created then or later.
-        :param until: created before.
-        :param statuses: by default ``dead``, ``gone`` and ``refused``, and ``delivered`` too among ``event_ids``.
+        It is one short step: go on with ``after`` set to the answer's ``next`` until that is ``None``.
+
+        :param asked: what events; of statuses, by default ``dead``, ``gone`` and ``refused``, and ``delivered`` too
+            among ``event_ids``.
+        :param event_ids: of these only, all in one step.
+        :param limit: events in this step.
         :raises ValueError: for ``delivered`` without ``event_ids`` and ``since``, and for ``hint`` and ``leased``.
         """
         with self._database.writing() as connection:
-            return _maintenance.redeliver(
-                connection,
-                event_ids=event_ids,
-                since=since,
-                until=until,
-                statuses=statuses,
-                dag_id=dag_id,
-                destination=destination,
-                now=now,
-            )
+            if event_ids is not None:
+                return Redelivered(_redelivering.redeliver_these(connection, asked, event_ids, now=now), None)
+            return _redelivering.redeliver(connection, asked, after=after, limit=limit, looks=LOOKS, now=now)
+
+    def count_redeliverable(
+        self,
+        asked: EventFilter = EVERYTHING,
+        *,
+        event_ids: Collection[str] | None = None,
+        cap: int = 10_000,
+        looks: int = COUNTING,
+    ) -> Count:
+        """Return how many events :meth:`redeliver` would make due, step by step, or how many at least.
+
+        :raises ValueError: as there.
+        """
+        with self._database.reading() as connection:
+            if event_ids is not None:
+                return _redelivering.count_these(connection, asked, event_ids)
+            return _redelivering.count_redeliverable(connection, asked, cap=cap, looks=looks)
+
+    def count_purgeable(self, *, before: float, cap: int = 100_000) -> Count:
+        """Return how many rows :meth:`purge` would delete, or how many at least."""
+        with self._database.reading() as connection:
+            return _maintenance.count_purgeable(connection, before=before, cap=cap)
 
     def purge(self, *, before: float, limit: int = 1000) -> int:
         """Delete what was settled, and hints that were created, before a moment; call it until it returns 0."""

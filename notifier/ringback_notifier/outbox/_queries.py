@@ -10,8 +10,9 @@ from sqlalchemy import Connection, TextClause, func, select, union_all
 from ringback_notifier.outbox._event_row import SETTLED_STATUSES
 from ringback_notifier.outbox._locking import Condition
 from ringback_notifier.outbox._many import among, chunks
-from ringback_notifier.outbox._rows import Attempt, EventRow, Status
+from ringback_notifier.outbox._rows import Attempt, Status
 from ringback_notifier.outbox._schema import HINTED, SETTLED, WAITING, attempts, events
+from ringback_notifier.outbox._shown import EventRow
 
 __all__ = ["attempts_of", "counts", "find", "hinted", "known", "next_due", "status_of"]
 

@@ -11,7 +11,6 @@ from ringback_protocol.event import ReportedBy, RunState
 __all__ = [
     "Attempt",
     "Duty",
-    "EventRow",
     "Hint",
     "HintRow",
     "Leased",
@@ -161,34 +160,6 @@ class Settlement:
     status: Settled
     due_at: float
     attempt: Attempt | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventRow:
-    """A row of the outbox, for people.
-
-    :param reported_by: who built the body; of a hint, who saw the run end.
-    :param due_at: of a leased row, when the lease ends.
-    """
-
-    event_id: str
-    dag_id: str
-    run_id: str
-    state: RunState | None
-    destination: str | None
-    url: str | None
-    host: str | None
-    body: bytes | None
-    status: Status
-    reported_by: str
-    created_at: float
-    schedule_from: float
-    ended_at: float | None
-    due_at: float
-    leased_by: str | None
-    attempts: int
-    looks: int
-    settled_at: float | None
 
 
 class Duty(NamedTuple):

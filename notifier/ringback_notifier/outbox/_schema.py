@@ -7,10 +7,13 @@ from sqlalchemy.sql import text
 
 __all__ = [
     "HEAD",
+    "ID",
     "VERSION_TABLE",
     "VERSIONS",
     "WAITING",
+    "HAS_DESTINATION",
     "HINTED",
+    "OPEN",
     "SETTLED",
     "attempts",
     "duties",
@@ -27,19 +30,22 @@ VERSION_TABLE = "ringback_outbox_version"
 
 metadata = MetaData()
 
+# The order of ids is that of their bytes, here, in Python and in SQLite, whatever language a server was set up for:
+# transactions lock in this order, and pages are read in it.
+ID = Text().with_variant(Text(collation="C"), "postgresql")
+
 # An event, or a hint that there may be one.  While it is leased, due_at is the lease's end: "due, or leased and given
 # up on" is one indexed condition.
 events = Table(
     "ringback_event",
     metadata,
-    Column("event_id", Text, primary_key=True),  # of a hint whose event id is unknown: run_…
+    Column("event_id", ID, primary_key=True),  # of a hint whose event id is unknown: run_…
     Column("dag_id", Text, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("state", Text),
     Column("destination", Text),
     Column("url", Text),
     Column("host", Text),  # host:port
-    Column("body", LargeBinary),
     Column("status", Text, nullable=False),
     Column("reported_by", Text, nullable=False),  # who built the body; of a hint, who saw the run end
     Column("created_at", Double, nullable=False),
@@ -50,24 +56,32 @@ events = Table(
     Column("attempts", Integer, nullable=False),  # by relays, in this schedule
     Column("looks", Integer, nullable=False),
     Column("settled_at", Double),
-    Index("ringback_event_by_run", "dag_id", "run_id"),
-    Index("ringback_event_by_age", "created_at"),
+    Column("body", LargeBinary),  # the last, for SQLite reads all of a long one on its way to a column behind it
 )
 
 # Partial indexes part what is to be done from what is over.  A database sees that one serves a query only where the
-# query says the very same, with no parameter in it: so these are said here, and used in queries.  No other index holds
-# the status, or SQLite prefers it.
+# query says the very same, with no parameter in it: so these are said here, and used in queries.
 WAITING = text("ringback_event.status IN ('due', 'leased')")
 HINTED = text("ringback_event.status = 'hint'")
 SETTLED = text("ringback_event.settled_at IS NOT NULL")
+OPEN = text("ringback_event.settled_at IS NULL")
+HAS_DESTINATION = text("ringback_event.destination IS NOT NULL")
 
+# By each of these rows are listed, the newest first.  That the status is in two partial indexes, whose conditions the
+# relay's queries do not say, keeps SQLite from preferring it to ringback_event_waiting.
 for _name, _columns, _condition in (
-    ("ringback_event_waiting", [events.c.due_at], "status IN ('due', 'leased')"),
-    ("ringback_event_hinted", [events.c.due_at], "status = 'hint'"),
-    ("ringback_event_settled", [events.c.settled_at], "settled_at IS NOT NULL"),
-    ("ringback_event_by_end", [events.c.status, events.c.created_at], "settled_at IS NOT NULL"),
+    ("ringback_event_waiting", ["due_at"], "status IN ('due', 'leased')"),
+    ("ringback_event_hinted", ["due_at"], "status = 'hint'"),
+    ("ringback_event_settled", ["settled_at"], "settled_at IS NOT NULL"),
+    ("ringback_event_by_age", ["created_at", "event_id"], None),
+    ("ringback_event_by_run", ["run_id", "created_at", "event_id"], None),
+    ("ringback_event_by_dag", ["dag_id", "created_at", "event_id"], None),
+    ("ringback_event_by_destination", ["destination", "created_at", "event_id"], "destination IS NOT NULL"),
+    ("ringback_event_by_end", ["status", "created_at", "event_id"], "settled_at IS NOT NULL"),
+    ("ringback_event_by_stage", ["status", "created_at", "event_id"], "settled_at IS NULL"),
 ):
-    Index(_name, *_columns, sqlite_where=text(_condition), postgresql_where=text(_condition))
+    _where = text(_condition) if _condition else None
+    Index(_name, *(events.c[_column] for _column in _columns), sqlite_where=_where, postgresql_where=_where)
 
 # Every attempt on record, also those of earlier schedules.  Its event's row is there first, and purged with it.
 attempts = Table(

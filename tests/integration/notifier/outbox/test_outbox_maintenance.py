@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled
 
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 
 
 def test_redelivery_starts_a_new_schedule(outbox: Outbox) -> None:
     """A dead event is due now, with no attempt counted and the old ones on record."""
     settled(outbox, 1, "dead")
-    assert outbox.redeliver(event_ids=["msg_0001", "unknown"], now=NOW + 9) == 1
+    assert outbox.redeliver(event_ids=["msg_0001", "unknown"], now=NOW + 9).number == 1
     found = row(outbox, "msg_0001")
     assert (found.status, found.due_at, found.attempts, found.settled_at) == ("due", NOW + 9, 0, None)
     assert len(outbox.attempts_of("msg_0001")) == 1
@@ -31,21 +31,21 @@ def test_delivered_events_are_sent_again_only_by_name_or_time(outbox: Outbox) ->
     """Who redelivers in bulk does not ring everybody again; a receiver that lost its data is, from then on."""
     for number, status in enumerate(("dead", "gone", "refused", "delivered"), start=1):
         settled(outbox, number, status)
-    assert outbox.redeliver(now=NOW) == 3
+    assert outbox.redeliver(now=NOW).number == 3
     assert outbox.counts()["delivered"] == 1
-    assert outbox.redeliver(event_ids=["msg_0004"], now=NOW) == 1
+    assert outbox.redeliver(event_ids=["msg_0004"], now=NOW).number == 1
     with pytest.raises(ValueError, match="delivered is not one of"):
-        outbox.redeliver(statuses=["delivered"], now=NOW)
+        outbox.redeliver(EventFilter(statuses=["delivered"]), now=NOW)
     settled(outbox, 5, "delivered")
-    assert outbox.redeliver(since=NOW, statuses=["delivered"], now=NOW) == 1
+    assert outbox.redeliver(EventFilter(since=NOW, statuses=["delivered"]), now=NOW).number == 1
     with pytest.raises(ValueError, match="leased is not one of"):
-        outbox.redeliver(event_ids=["msg_0001"], statuses=["leased"], now=NOW)
+        outbox.redeliver(EventFilter(statuses=["leased"]), event_ids=["msg_0001"], now=NOW)
 
 
 def test_what_was_never_built_is_not_redelivered(outbox: Outbox) -> None:
     """A malformed request left nothing to send."""
     outbox.refuse(make_event(url="", body=b""), "malformed", now=NOW)
-    assert outbox.redeliver(event_ids=["msg_0001"], now=NOW) == 0
+    assert outbox.redeliver(event_ids=["msg_0001"], now=NOW).number == 0
 
 
 def test_redelivery_is_narrowed_down(outbox: Outbox) -> None:
@@ -53,19 +53,19 @@ def test_redelivery_is_narrowed_down(outbox: Outbox) -> None:
     settled(outbox, 1, "dead", dag_id="other")
     settled(outbox, 2, "dead", destination="portal")
     settled(outbox, 3, "gone")
-    assert outbox.redeliver(dag_id="other", now=NOW) == 1
-    assert outbox.redeliver(destination="portal", now=NOW) == 1
-    assert outbox.redeliver(statuses=["dead"], now=NOW) == 0
-    assert outbox.redeliver(since=NOW + 1, now=NOW) == 0
-    assert outbox.redeliver(until=NOW, now=NOW) == 0
-    assert outbox.redeliver(since=NOW, until=NOW + 1, now=NOW) == 1
+    assert outbox.redeliver(EventFilter(dag_id="other"), now=NOW).number == 1
+    assert outbox.redeliver(EventFilter(destination="portal"), now=NOW).number == 1
+    assert outbox.redeliver(EventFilter(statuses=["dead"]), now=NOW).number == 0
+    assert outbox.redeliver(EventFilter(since=NOW + 1), now=NOW).number == 0
+    assert outbox.redeliver(EventFilter(until=NOW), now=NOW).number == 0
+    assert outbox.redeliver(EventFilter(since=NOW, until=NOW + 1), now=NOW).number == 1
 
 
 def test_an_event_that_waits_is_tried_now(outbox: Outbox) -> None:
     """Somebody who mended his receiver need not wait for the schedule."""
     outbox.record(make_event(), [], status="due", due_at=NOW + 9999, now=NOW)
-    assert outbox.redeliver(event_ids=["msg_0001"], now=NOW) == 0
-    assert outbox.redeliver(event_ids=["msg_0001"], statuses=["due"], now=NOW) == 1
+    assert outbox.redeliver(event_ids=["msg_0001"], now=NOW).number == 0
+    assert outbox.redeliver(EventFilter(statuses=["due"]), event_ids=["msg_0001"], now=NOW).number == 1
     assert lease(outbox) == ["msg_0001"]
 
 

@@ -57,7 +57,7 @@ def test_migrating_makes_the_indexes_that_the_code_uses(outbox: Outbox) -> None:
         for index in sorted(events.indexes, key=lambda index: str(index.name)):
             connection.execute(CreateIndex(index))
         assert index_definitions(connection) == made
-        assert len(made) == 7
+        assert len(made) == 10
 
 
 def index_definitions(connection: Connection) -> dict[str, str]:

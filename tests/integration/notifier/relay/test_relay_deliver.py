@@ -179,7 +179,7 @@ async def test_the_tenth_failure_is_the_end(world: World, monkeypatch: pytest.Mo
     report = await drain_until(world.relay(), lambda: world.status(0) == "dead")
     assert len(receiver.requests) == 10
     assert (report.failed, report.dead) == (10, 1)
-    assert world.outbox.redeliver(event_ids=["msg_000000"], now=time.time()) == 1
+    assert world.outbox.redeliver(event_ids=["msg_000000"], now=time.time()).number == 1
     await drain_until(world.relay(), lambda: world.status(0) == "dead")
     assert len(receiver.requests) == 20
     assert len(world.attempts(0)) == 20

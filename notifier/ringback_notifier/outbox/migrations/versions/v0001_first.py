@@ -14,14 +14,13 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "ringback_event",
-        sa.Column("event_id", sa.Text, primary_key=True),
+        sa.Column("event_id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), primary_key=True),
         sa.Column("dag_id", sa.Text, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("state", sa.Text),
         sa.Column("destination", sa.Text),
         sa.Column("url", sa.Text),
         sa.Column("host", sa.Text),
-        sa.Column("body", sa.LargeBinary),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("reported_by", sa.Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
@@ -32,16 +31,20 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("looks", sa.Integer, nullable=False),
         sa.Column("settled_at", sa.Double),
+        sa.Column("body", sa.LargeBinary),
     )
-    op.create_index("ringback_event_by_run", "ringback_event", ["dag_id", "run_id"])
-    op.create_index("ringback_event_by_age", "ringback_event", ["created_at"])
     for name, columns, condition in (
         ("ringback_event_waiting", ["due_at"], "status IN ('due', 'leased')"),
         ("ringback_event_hinted", ["due_at"], "status = 'hint'"),
         ("ringback_event_settled", ["settled_at"], "settled_at IS NOT NULL"),
-        ("ringback_event_by_end", ["status", "created_at"], "settled_at IS NOT NULL"),
+        ("ringback_event_by_age", ["created_at", "event_id"], None),
+        ("ringback_event_by_run", ["run_id", "created_at", "event_id"], None),
+        ("ringback_event_by_dag", ["dag_id", "created_at", "event_id"], None),
+        ("ringback_event_by_destination", ["destination", "created_at", "event_id"], "destination IS NOT NULL"),
+        ("ringback_event_by_end", ["status", "created_at", "event_id"], "settled_at IS NOT NULL"),
+        ("ringback_event_by_stage", ["status", "created_at", "event_id"], "settled_at IS NULL"),
     ):
-        where = sa.text(condition)
+        where = sa.text(condition) if condition else None
         op.create_index(name, "ringback_event", columns, sqlite_where=where, postgresql_where=where)
     op.create_table(
         "ringback_attempt",
