@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from ringback_cli.moments import ago
 from ringback_cli.output import AsJson, print_json, print_line, printable
 from ringback_cli.problems import fail, receiver_errors_shown
 
@@ -82,7 +83,7 @@ def list_requests(
     if not requests:
         typer.echo(f"No request is {state.value}.")
     for call in failing:
-        when = "given up" if call.given_up_at is not None else f"next {_when(call.due, now)}"
+        when = "given up" if call.given_up_at is not None else f"next {ago(call.due, now=now)}"
         typer.echo(
             printable(
                 f"handler {call.handler} failed {call.attempts} times for {call.request_id}, {when}: {call.error}"
@@ -116,14 +117,14 @@ def show(request_id: RequestId, store_url: StoreUrl = DEFAULT_STORE, as_json: As
         why = f" ({completion.reason})" if completion.reason else ""
         print_line(f"the run ended in {completion.state}{why}, said by its {completion.reported_by}")
     for event in history.events:
-        typer.echo(f"event {event.event_id}: {event.transition.value}, {_when(event.received_at, now)}")
+        typer.echo(f"event {event.event_id}: {event.transition.value}, {ago(event.received_at, now=now)}")
     for call in history.calls:
         if call.done_at is not None:
-            became = f"done {_when(call.done_at, now)}"
+            became = f"done {ago(call.done_at, now=now)}"
         elif call.given_up_at is not None:
-            became = f"given up {_when(call.given_up_at, now)}: {call.error}"
+            became = f"given up {ago(call.given_up_at, now=now)}: {call.error}"
         elif call.error is not None:
-            became = f"failed, next {_when(call.due, now)}: {call.error}"
+            became = f"failed, next {ago(call.due, now=now)}: {call.error}"
         else:
             became = "has its turn" if call.attempts else "waits for its turn"
         print_line(f"handler {call.handler} for {call.event_id}: {became} ({call.attempts} attempts)")
@@ -209,25 +210,13 @@ async def _opened(url: str) -> AsyncIterator[Store]:
 
 
 def _line_of(request: PendingRequest, now: float) -> str:
-    parts = [f"{request.request_id}  {request.dag_id}  {request.run_id}", f"asked {_when(request.created_at, now)}"]
+    parts = [f"{request.request_id}  {request.dag_id}  {request.run_id}", f"asked {ago(request.created_at, now=now)}"]
     if request.state == "pending":
         if request.next_check is not None:
             checked = f"Airflow was asked {request.checks} times, " if request.checks else ""
-            parts.append(f"{checked}next check {_when(request.next_check, now)}")
+            parts.append(f"{checked}next check {ago(request.next_check, now=now)}")
         if request.deadline is not None:
-            parts.append(f"expires {_when(request.deadline, now)}")
+            parts.append(f"expires {ago(request.deadline, now=now)}")
     else:
         parts.append(request.state + (f": {request.reason}" if request.reason else ""))
     return printable(", ".join(parts))
-
-
-def _when(moment: float, now: float) -> str:
-    """Say how far away a moment is."""
-    seconds = abs(moment - now)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            text = f"{seconds / size:.0f}{unit}"
-            break
-    else:
-        text = f"{seconds:.0f}s"
-    return f"in {text}" if moment > now else f"{text} ago"

@@ -41,7 +41,7 @@ _IN_AIRFLOW = {State.SUCCEEDED: "success", State.FAILED: "failed", State.STARTED
 def send(
     url: Annotated[str, typer.Argument(help="The callback URL.")],
     state: Annotated[State, typer.Option(help="What happened to the run.")] = State.SUCCEEDED,
-    dag_id: Annotated[str, typer.Option("--dag", help="The DAG's id.")] = "ringback_test",
+    dag_id: Annotated[str, typer.Option(help="The DAG's id.", metavar="ID")] = "ringback_test",
     run_id: Annotated[str | None, typer.Option(help="The run's id; by default a new one.", metavar="ID")] = None,
     correlation_id: Annotated[
         str | None, typer.Option(help="Id of the request that is answered, req_….", metavar="ID")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ringback_cli.exit_codes import ExitCode
 from ringback_cli.input_files import read_bytes
+from ringback_cli.moments import moment
 from ringback_cli.output import AsJson, print_json, print_line
 from ringback_cli.verification_keys import KeyFile, KeyTexts, verification_keys
 
@@ -32,7 +32,7 @@ def verify(
     now: Annotated[
         str | None,
         typer.Option(
-            help="Judge as of then: an ISO time or Unix seconds. Lines of `listen` know when they came in.",
+            help="Judge as of then: an ISO time, an age such as 2h, or Unix seconds. Lines of `listen` know their own.",
             metavar="TIME",
         ),
     ] = None,
@@ -51,11 +51,11 @@ def verify(
     from ringback_cli.event_checks import judge
 
     requests = _requests(path, headers, body)
-    moment = None if now is None else _moment(now)
+    given = None if now is None else _as_of(now)
     trusted = verification_keys(keys, key_file)
     believed = True
     for request in requests:
-        as_of = moment or request.received_at or time.time()
+        as_of = given or request.received_at or time.time()
         judgement = judge(request.headers, request.body, keys=trusted, url=url, now=as_of)
         believed = believed and judgement.event is not None
         if as_json:
@@ -80,18 +80,13 @@ def _requests(path: str, headers: str | None, body: str | None) -> list[Captured
         raise typer.BadParameter(str(error), param_hint="--headers" if headers else "PATH") from None
 
 
-def _moment(text: str) -> float:
+def _as_of(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a time such as 2026-07-02T00:03Z nor Unix seconds", param_hint="--now"
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+        at = moment(text, now=time.time(), option="--now")
+    assert at is not None
+    return at
 
 
 def _members(judgement: Judgement) -> dict[str, Any]:

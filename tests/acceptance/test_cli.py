@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
+from ringback_notifier.outbox import Outbox, OutboxEvent
 from ringback_protocol import PrivateKey
 
 PAUSED = "bare_queued"
@@ -94,14 +96,19 @@ def caller(airflow: LocalAirflow, key: PrivateKey, folder: Path) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def beside_airflow(airflow: LocalAirflow, folder: Path, postgres: LocalPostgres) -> Shell:
+def outbox_url(postgres: LocalPostgres) -> str:
+    return postgres.create("cli_outbox")
+
+
+@pytest.fixture(scope="module")
+def beside_airflow(airflow: LocalAirflow, folder: Path, outbox_url: str) -> Shell:
     """A machine of Airflow's, with an outbox of its own."""
     return Shell(
         folder,
         {
             **airflow.environment,
             "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(airflow.reader()),
-            "AIRFLOW__RINGBACK__OUTBOX_URL": postgres.create("cli_outbox"),
+            "AIRFLOW__RINGBACK__OUTBOX_URL": outbox_url,
             "AIRFLOW__RINGBACK__LISTENER": "True",
         },
     )
@@ -211,7 +218,7 @@ def test_events_are_shown_sent_and_verified_again(
     with caller.background(*listening, until="listening on") as listener:
         triggered = caller("trigger", "sales_report", "--run-id", "cli_rings", "--callback-url", url)
         assert triggered.returncode == 0, triggered.stderr
-        sent = caller("send", url, "--key-file", "signing.key", "--dag", "by_hand", "--result", '{"rows": 3}')
+        sent = caller("send", url, "--key-file", "signing.key", "--dag-id", "by_hand", "--result", '{"rows": 3}')
         assert (sent.returncode, sent.stdout.splitlines()[1:]) == (0, ["answer: 204", "the notifier: delivered"])
         assert listener.stdout is not None
         lines = [listener.stdout.readline() for _ in range(2)]
@@ -245,13 +252,36 @@ def test_keys_are_made_shown_and_changed(caller: Shell) -> None:
 # --- the relay, the outbox, the store
 
 
-def test_the_relay_and_its_outbox(beside_airflow: Shell) -> None:
-    """A new outbox is made, a relay runs on it, and there is nothing to send again."""
+def test_the_relay_and_its_outbox(beside_airflow: Shell, outbox_url: str) -> None:
+    """A new outbox is made, a relay runs on it; an event is found, shown, sent again, and what is over is deleted."""
     migrated = beside_airflow("outbox", "migrate")
     assert (migrated.returncode, migrated.stdout) == (0, "The outbox is up to date.\n"), migrated.stderr
     relayed = beside_airflow("relay", "--for", "1")
     assert relayed.returncode == 0, relayed.stderr
     assert len(json.loads(beside_airflow("relay", "status", "--json").stdout)["relays"]) == 1
+    with contextlib.closing(Outbox.open(outbox_url, wait=10)) as outbox:
+        long_ago = time.time() - 40 * 86_400
+        for number in (1, 2):
+            event = OutboxEvent(
+                event_id=f"msg_{number}",
+                dag_id="by_hand",
+                run_id=f"r{number}",
+                state="success",
+                destination="default",
+                url="https://portal.example/hook?token=hush",
+                body=b"{}",
+                reported_by="relay",
+                ended_at=long_ago,
+            )
+            outbox.record(event, [], status="gone", due_at=long_ago, now=long_ago)
+    listed = json.loads(beside_airflow("outbox", "list", "--dag-id", "by_hand", "--json").stdout)["events"]
+    assert {(event["event_id"], event["status"]) for event in listed} == {("msg_1", "gone"), ("msg_2", "gone")}
+    shown = beside_airflow("outbox", "show", "msg_1")
+    assert (shown.returncode, "hush" in shown.stdout) == (0, False), shown.stderr
+    again = beside_airflow("outbox", "redeliver", "msg_1", "--yes")
+    assert again.stdout == "1 event is due again; a relay delivers them.\n", again.stderr
+    purged = beside_airflow("outbox", "purge", "--before", "30d", "--yes", "--json")
+    assert json.loads(purged.stdout) == {"events": 1}, purged.stderr
 
 
 def test_the_store_and_its_requests(caller: Shell, postgres: LocalPostgres) -> None:

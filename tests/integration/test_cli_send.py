@@ -42,7 +42,7 @@ def test_what_is_sent_is_believed(receiver: Server, key: str, trusted: Verificat
     """By the protocol, with what was asked for in it, whichever scheme signs."""
     url = f"{receiver.url}/204"
     done = send(
-        *(url, "--state", "failed", "--dag", "sales", "--run-id", "r1", "--correlation-id", "req_1"),
+        *(url, "--state", "failed", "--dag-id", "sales", "--run-id", "r1", "--correlation-id", "req_1"),
         *("--reason", "timed_out", "--result", '{"rows": 3}', "--source", "https://a.example"),
         key=key,
     )

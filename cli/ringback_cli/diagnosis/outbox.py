@@ -80,7 +80,7 @@ _MAY_WRITE = (
 
 def relays() -> Iterator[Finding]:
     """Whether a relay is alive, and whether anything was given up."""
-    from ringback_cli.relay import opened_outbox
+    from ringback_cli.outbox_access import opened_outbox
     from ringback_notifier import _config
     from ringback_notifier.errors import NotifierError
     from ringback_notifier.outbox._url import parse_url
