@@ -11,13 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
-from ringback_notifier.outbox import Outbox, OutboxEvent
+from ringback_notifier.outbox import Outbox, OutboxEvent, migrate
 from ringback_protocol import PrivateKey
 
 PAUSED = "bare_queued"
@@ -298,8 +297,11 @@ def test_the_store_and_its_requests(caller: Shell, postgres: LocalPostgres) -> N
 # --- doctor
 
 
-def test_the_doctor_beside_airflow(beside_airflow: Shell, caller: Shell, receiver_port: int, postgres: Any) -> None:
+def test_the_doctor_beside_airflow(beside_airflow: Shell, caller: Shell, receiver_port: int, outbox_url: str) -> None:
     """What is set up is fine, what is not is named."""
+    migrate(outbox_url)
+    with contextlib.closing(Outbox.open(outbox_url, wait=10)) as outbox:
+        outbox.take_duty("relay/doctor", "doctor", now=time.time(), until=time.time() + 600)
     url = f"http://127.0.0.1:{receiver_port}/hook"
     with caller.background("listen", "--listen", f"127.0.0.1:{receiver_port}", "--url", url, until="listening on"):
         done = beside_airflow(
@@ -313,6 +315,7 @@ def test_the_doctor_beside_airflow(beside_airflow: Shell, caller: Shell, receive
         ("connection ringback_default", "ok"),
         ("connection ringback_nobody", "problem"),
         ("outbox", "ok"),
+        ("relay", "ok"),
         ("connection ringback_airflow", "ok"),
         ("clock", "ok"),
         (f"receiver {url}", "ok"),
