@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+from ringback_cli.moments import ago
+from ringback_cli.output import AsJson, print_json, print_line, printable
+from ringback_cli.problems import fail, receiver_errors_shown
 
 if TYPE_CHECKING:
     from ringback_receiver import FailingCall
@@ -33,7 +37,6 @@ StoreUrl = Annotated[
     ),
 ]
 RequestId = Annotated[str, typer.Argument(help="Id of a request, req_…", metavar="REQUEST_ID")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DEFAULT_STORE = "sqlite:///ringback.db"
 
 
@@ -72,7 +75,7 @@ def list_requests(
 
     requests, failing = _with_store(store_url, read)
     if as_json:
-        _print_json({"requests": requests, "handlers": failing})
+        print_json({"requests": requests, "handlers": failing})
         return
     now = time.time()
     for request in requests:
@@ -80,9 +83,9 @@ def list_requests(
     if not requests:
         typer.echo(f"No request is {state.value}.")
     for call in failing:
-        when = "given up" if call.given_up_at is not None else f"next {_when(call.due, now)}"
+        when = "given up" if call.given_up_at is not None else f"next {ago(call.due, now=now)}"
         typer.echo(
-            _printable(
+            printable(
                 f"handler {call.handler} failed {call.attempts} times for {call.request_id}, {when}: {call.error}"
             )
         )
@@ -102,35 +105,36 @@ def show(request_id: RequestId, store_url: StoreUrl = DEFAULT_STORE, as_json: As
 
     history, tracked = _with_store(store_url, read)
     if history is None or tracked is None:
-        _fail(f"no request {request_id!r} is known here")
+        fail(f"no request {request_id!r} is known here")
     if as_json:
-        _print_json({"request": history.request, "events": history.events, "handlers": history.calls})
+        print_json({"request": history.request, "events": history.events, "handlers": history.calls})
         return
     now = time.time()
     typer.echo(_line_of(history.request, now))
     if history.request.metadata is not None:
-        typer.echo(_printable(f"metadata: {json.dumps(history.request.metadata)}"))
+        print_line(f"metadata: {json.dumps(history.request.metadata)}")
     if (completion := tracked.completion) is not None:
         why = f" ({completion.reason})" if completion.reason else ""
-        typer.echo(_printable(f"the run ended in {completion.state}{why}, said by its {completion.reported_by}"))
+        print_line(f"the run ended in {completion.state}{why}, said by its {completion.reported_by}")
     for event in history.events:
-        typer.echo(f"event {event.event_id}: {event.transition.value}, {_when(event.received_at, now)}")
+        typer.echo(f"event {event.event_id}: {event.transition.value}, {ago(event.received_at, now=now)}")
     for call in history.calls:
         if call.done_at is not None:
-            became = f"done {_when(call.done_at, now)}"
+            became = f"done {ago(call.done_at, now=now)}"
         elif call.given_up_at is not None:
-            became = f"given up {_when(call.given_up_at, now)}: {call.error}"
+            became = f"given up {ago(call.given_up_at, now=now)}: {call.error}"
         elif call.error is not None:
-            became = f"failed, next {_when(call.due, now)}: {call.error}"
+            became = f"failed, next {ago(call.due, now=now)}: {call.error}"
         else:
             became = "has its turn" if call.attempts else "waits for its turn"
-        typer.echo(_printable(f"handler {call.handler} for {call.event_id}: {became} ({call.attempts} attempts)"))
+        print_line(f"handler {call.handler} for {call.event_id}: {became} ({call.attempts} attempts)")
 
 
 @app.command()
 def cancel(
     request_ids: Annotated[list[str], typer.Argument(help="Ids of requests, req_…", metavar="REQUEST_ID...")],
     store_url: StoreUrl = DEFAULT_STORE,
+    as_json: AsJson = False,
 ) -> None:
     """Stop waiting, for everybody; the runs go on, and their events are answered 410.
 
@@ -143,8 +147,10 @@ def cancel(
         return [await store.cancel(request_id) for request_id in request_ids]
 
     states = [tracked and tracked.request.state for tracked in _with_store(store_url, write)]
-    for request_id, state in zip(request_ids, states, strict=True):
-        typer.echo(_printable(f"{request_id}: {state or 'unknown'}"))
+    if as_json:
+        print_json({"requests": [{"request_id": i, "state": s} for i, s in zip(request_ids, states, strict=True)]})
+    for request_id, state in () if as_json else zip(request_ids, states, strict=True):
+        print_line(f"{request_id}: {state or 'unknown'}")
     if set(states) != {"cancelled"}:
         raise typer.Exit(1)
 
@@ -155,6 +161,7 @@ def retry(
     handler: Annotated[str | None, typer.Option(help="Only of this handler, by its name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Of all requests and handlers.")] = False,
     store_url: StoreUrl = DEFAULT_STORE,
+    as_json: AsJson = False,
 ) -> None:
     """Let handlers that failed or gave up run again now, in whatever process has them.
 
@@ -169,7 +176,10 @@ def retry(
         return await store.retry_failed(now=time.time(), request_id=request_id, handler=handler)
 
     count = _with_store(store_url, write)
-    typer.echo(f"{count} {'call' if count == 1 else 'calls'} of handlers {'is' if count == 1 else 'are'} due now.")
+    if as_json:
+        print_json({"calls_due": count})
+    else:
+        typer.echo(f"{count} {'call' if count == 1 else 'calls'} of handlers {'is' if count == 1 else 'are'} due now.")
     if not count:
         raise typer.Exit(1)
 
@@ -179,10 +189,10 @@ def _with_store(url: str, work: Callable[[Store], Awaitable[T]]) -> T:
         async with _opened(url) as store:
             return await work(store)
 
-    with _errors_shown():
+    with receiver_errors_shown():
         # None is made here: it would belong to whoever looks first.
         if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-            _fail(f"there is no store {url} here; name the receiver's with --store or RINGBACK_STORE")
+            fail(f"there is no store {url} here; name the receiver's with --store or RINGBACK_STORE")
         return asyncio.run(run())
 
 
@@ -199,53 +209,14 @@ async def _opened(url: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-@contextmanager
-def _errors_shown() -> Iterator[None]:
-    """Print one of our errors as a message, with exit code 1."""
-    from ringback_receiver import ReceiverError
-
-    try:
-        yield
-    except ReceiverError as error:
-        _fail(str(error))
-
-
-def _fail(why: str) -> NoReturn:
-    typer.echo(_printable(f"ringback: {why}"), err=True)
-    raise typer.Exit(1)
-
-
 def _line_of(request: PendingRequest, now: float) -> str:
-    parts = [f"{request.request_id}  {request.dag_id}  {request.run_id}", f"asked {_when(request.created_at, now)}"]
+    parts = [f"{request.request_id}  {request.dag_id}  {request.run_id}", f"asked {ago(request.created_at, now=now)}"]
     if request.state == "pending":
         if request.next_check is not None:
             checked = f"Airflow was asked {request.checks} times, " if request.checks else ""
-            parts.append(f"{checked}next check {_when(request.next_check, now)}")
+            parts.append(f"{checked}next check {ago(request.next_check, now=now)}")
         if request.deadline is not None:
-            parts.append(f"expires {_when(request.deadline, now)}")
+            parts.append(f"expires {ago(request.deadline, now=now)}")
     else:
         parts.append(request.state + (f": {request.reason}" if request.reason else ""))
-    return _printable(", ".join(parts))
-
-
-def _when(moment: float, now: float) -> str:
-    """Say how far away a moment is."""
-    seconds = abs(moment - now)
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            text = f"{seconds / size:.0f}{unit}"
-            break
-    else:
-        text = f"{seconds:.0f}s"
-    return f"in {text}" if moment > now else f"{text} ago"
-
-
-def _printable(text: str) -> str:
-    """Leave out what would move the cursor: ids and errors come from elsewhere."""
-    return "".join(char if char.isprintable() else "·" for char in text)
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.encode(value).decode())
+    return printable(", ".join(parts))

@@ -14,7 +14,7 @@ from ringback_cli.outbox_access import errors_shown, opened_outbox
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Report what nobody else has reported, and deliver what failed before.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
@@ -27,7 +27,8 @@ def run(
 ) -> None:
     """Run a relay: confirm hints, sweep Airflow's runs, deliver what is due.
 
-    It reads Airflow's API with the connection ringback_airflow and delivers from the outbox of [ringback] outbox_url.
+    It reads Airflow's API with the connection ringback_airflow and delivers from the outbox that outbox_url in
+    section ringback of airflow.cfg names.
     Several may run at once on one PostgreSQL outbox.
 
     Example: ringback relay

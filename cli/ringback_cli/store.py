@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ringback_cli.output import AsJson, print_json
+from ringback_cli.problems import receiver_errors_shown
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Look after the receiver's store.", no_args_is_help=True)
@@ -26,6 +29,7 @@ def migrate(
             show_default=False,
         ),
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Create the store's tables in PostgreSQL, or bring them to this version; run it before a new version starts.
 
@@ -33,16 +37,11 @@ def migrate(
 
     Example: RINGBACK_STORE=postgresql://… ringback store migrate
     """
-    try:
+    with receiver_errors_shown():
         from ringback_receiver._migrate import migrate as bring_to_head
-    except ImportError:
-        typer.echo("This command belongs to the receiver: pip install 'airflow-ringback[receiver,postgres]'", err=True)
-        raise typer.Exit(1) from None
-    from ringback_receiver.errors import ReceiverError
 
-    try:
         bring_to_head(url)
-    except ReceiverError as error:
-        typer.echo(f"ringback: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo("The store is up to date.")
+    if as_json:
+        print_json({"up_to_date": True})
+    else:
+        typer.echo("The store is up to date.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ringback_receiver._airflow_runs import RunsFound
     from ringback_receiver._answer import Answer
     from ringback_receiver._completion import Completion
-    from ringback_receiver._dag_run import DagRun
+    from ringback_receiver._dag_run import DagRun, RunResult
     from ringback_receiver._discover import Discover
     from ringback_receiver._receiver import Receiver
     from ringback_receiver._run_handle import RunHandle
@@ -67,6 +67,7 @@ __all__ = [
     "AsyncAirflowClient",
     "DagRun",
     "RunsFound",
+    "RunResult",
     # errors of the receiver
     "ReceiverError",
     "ConfigurationError",
@@ -111,6 +112,7 @@ _MODULE_OF = {
     "AsyncAirflowClient": "_airflow_async_client",
     "DagRun": "_dag_run",
     "RunsFound": "_airflow_runs",
+    "RunResult": "_dag_run",
     "ReceiverError": "errors",
     "ConfigurationError": "errors",
     "MissingDependency": "errors",

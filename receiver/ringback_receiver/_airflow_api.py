@@ -32,9 +32,10 @@ from ringback_receiver._airflow_errors import (
 )
 from ringback_receiver._airflow_runs import RunKey, RunsFound, find_runs
 from ringback_receiver._airflow_token import Credentials, TokenCache
+from ringback_receiver._airflow_waiting import Tell, follow_run
 from ringback_receiver._airflow_wire import Operation, Request, Response, Sleep, path
 from ringback_receiver._callback_conf import untraced
-from ringback_receiver._dag_run import DagRun
+from ringback_receiver._dag_run import DagRun, RunResult
 
 __all__ = ["AirflowApi"]
 
@@ -163,6 +164,26 @@ class AirflowApi:
         run = yield from self.trigger(dag_id, conf=conf, run_id=run_id, logical_date=logical_date, note=note)
         return (yield from self._follow(run, dag_id, run.run_id, deadline, poll_interval, max_poll_interval))
 
+    def wait_for_result(
+        self, dag_id: str, run_id: str, *, timeout: float, interval: float = 1.0, on_state: Tell | None = None
+    ) -> Operation[RunResult]:
+        """Wait by Airflow's ``/wait``, or by asking where there is none."""
+        said: str | None = None
+
+        def tell(state: str) -> None:
+            nonlocal said
+            if on_state is not None and state != said:
+                said = state
+                on_state(state)
+
+        longest = max(interval, 30.0)
+        deadline = self._deadline(timeout, interval, longest)
+        result = yield from follow_run(
+            self._tokens.call, dag_id, run_id, interval=interval, left=lambda: deadline - self._monotonic(), tell=tell
+        )
+        run = yield from self._follow(None, dag_id, run_id, deadline, interval, longest, tell)
+        return RunResult(run=run, result=result)
+
     def set_paused(self, dag_id: str, paused: bool) -> Operation[None]:
         """Pause or unpause a DAG; doing so twice is no error."""
         request = Request(
@@ -223,6 +244,7 @@ class AirflowApi:
         deadline: float,
         poll_interval: float,
         max_poll_interval: float,
+        tell: Tell = lambda state: None,
     ) -> Operation[DagRun]:
         """Poll until the run has ended, outliving whatever may pass: an Airflow that restarts or is busy."""
         interval = poll_interval
@@ -245,6 +267,7 @@ class AirflowApi:
             try:
                 run = yield from self.get_run(dag_id, run_id)
                 trouble = None
+                tell(run.state)
             except AirflowUnreachable as error:
                 trouble = error
             except AirflowProtocolError as error:

@@ -16,12 +16,19 @@ import anyio
 import httpx
 
 from ringback_receiver._airflow_api import AirflowApi
-from ringback_receiver._airflow_http import BodyReader, client_options, http_request, response_of, translated
+from ringback_receiver._airflow_http import (
+    BodyReader,
+    LineReader,
+    client_options,
+    http_request,
+    response_of,
+    translated,
+)
 from ringback_receiver._airflow_runs import RunsFound
 from ringback_receiver._airflow_settings import Verify, base_url_of, environment_settings
 from ringback_receiver._airflow_token import credentials_of
-from ringback_receiver._airflow_wire import Ask, Command, Operation, Request, Response, Sleep
-from ringback_receiver._dag_run import DagRun
+from ringback_receiver._airflow_wire import Ask, Command, Follow, Operation, Request, Response, Sleep
+from ringback_receiver._dag_run import DagRun, RunResult
 
 __all__ = ["AsyncAirflowClient"]
 
@@ -147,6 +154,20 @@ class AsyncAirflowClient:
             )
         )
 
+    async def wait_for_result(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the core keeps the time, and raises with the run
+        interval: float = 1.0,
+        on_state: Callable[[str], None] | None = None,
+    ) -> RunResult:
+        """Wait until a run has succeeded, and return what its DAG declares as result, by Airflow's ``/wait``."""
+        return await self._run(
+            self._api.wait_for_result(dag_id, run_id, timeout=timeout, interval=interval, on_state=on_state)
+        )
+
     async def pause(self, dag_id: str) -> None:
         """Pause a DAG: its runs stay queued."""
         await self._run(self._api.set_paused(dag_id, True))
@@ -198,6 +219,8 @@ class AsyncAirflowClient:
     async def _perform(self, command: Command) -> Any:
         if isinstance(command, Request):
             return await self._send(command)
+        if isinstance(command, Follow):
+            return await self._read_lines(command)
         if isinstance(command, Sleep):
             await anyio.sleep(command.seconds)
             return None
@@ -215,3 +238,20 @@ class AsyncAirflowClient:
                 async for chunk in answer.aiter_bytes():
                     reader.add(chunk)
             return response_of(answer, reader)
+
+    async def _read_lines(self, follow: Follow) -> Response:
+        request = follow.request
+        answer: httpx.Response | None = None
+        with translated(request):
+            reader = LineReader(follow, self._timeout)
+            made = http_request(self._http, self._url, request, pause=follow.pause)
+            with anyio.move_on_after(follow.within):
+                with anyio.fail_after(self._timeout):
+                    answer = await self._http.send(made, stream=True)
+                async with aclosing(answer):
+                    async for chunk in answer.aiter_bytes():
+                        if reader.add(answer.status_code, chunk):
+                            break
+            if answer is None:
+                raise TimeoutError
+            return reader.response(answer)

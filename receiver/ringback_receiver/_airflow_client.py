@@ -15,12 +15,19 @@ import httpx
 
 from ringback_receiver._airflow_api import AirflowApi
 from ringback_receiver._airflow_errors import AirflowUsageError
-from ringback_receiver._airflow_http import BodyReader, client_options, http_request, response_of, translated
+from ringback_receiver._airflow_http import (
+    BodyReader,
+    LineReader,
+    client_options,
+    http_request,
+    response_of,
+    translated,
+)
 from ringback_receiver._airflow_runs import RunsFound
 from ringback_receiver._airflow_settings import Verify, base_url_of, environment_settings
 from ringback_receiver._airflow_token import credentials_of
-from ringback_receiver._airflow_wire import Ask, Command, Operation, Request, Response, Sleep
-from ringback_receiver._dag_run import DagRun
+from ringback_receiver._airflow_wire import Ask, Command, Follow, Operation, Request, Response, Sleep
+from ringback_receiver._dag_run import DagRun, RunResult
 
 __all__ = ["AirflowClient"]
 
@@ -190,6 +197,31 @@ class AirflowClient:
             )
         )
 
+    def wait_for_result(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        timeout: float,
+        interval: float = 1.0,
+        on_state: Callable[[str], None] | None = None,
+    ) -> RunResult:
+        """Wait until a run has succeeded, and return what its DAG declares as result, by Airflow's ``/wait``.
+
+        That is one open request, and one query of Airflow's database per ``interval``. Where Airflow has no
+        ``/wait``, as before 3.1, it polls as :meth:`wait_for_run` does, and there is no result.
+
+        :param timeout: seconds to wait.
+        :param interval: seconds between two looks of Airflow's at the run.
+        :param on_state: is called with the run's state whenever that is another.
+        :raises RunFailed: the run ended otherwise; ``.run`` is that run.
+        :raises WaitTimeout: the time is over; ``.run`` is what was last seen.
+        :raises RunNotFound: there is no such run, or it was deleted meanwhile.
+        """
+        return self._run(
+            self._api.wait_for_result(dag_id, run_id, timeout=timeout, interval=interval, on_state=on_state)
+        )
+
     def pause(self, dag_id: str) -> None:
         """Pause a DAG: its runs stay queued.
 
@@ -256,6 +288,8 @@ class AirflowClient:
     def _perform(self, command: Command) -> Any:
         if isinstance(command, Request):
             return self._send(command)
+        if isinstance(command, Follow):
+            return self._read_lines(command)
         if isinstance(command, Sleep):
             time.sleep(command.seconds)
             return None
@@ -272,6 +306,18 @@ class AirflowClient:
                 for chunk in answer.iter_bytes():
                     reader.add(chunk)
             return response_of(answer, reader)
+
+    def _read_lines(self, follow: Follow) -> Response:
+        request = follow.request
+        with translated(request):
+            reader = LineReader(follow, self._timeout)
+            pause = min(follow.pause, follow.within)
+            answer = self._http.send(http_request(self._http, self._url, request, pause=pause), stream=True)
+            with closing(answer):
+                for chunk in answer.iter_bytes():
+                    if reader.add(answer.status_code, chunk):
+                        break
+            return reader.response(answer)
 
 
 def _plain_value(value: Any) -> Any:

@@ -12,9 +12,9 @@ import httpx
 
 from ringback_receiver._airflow_errors import AirflowProtocolError, AirflowUnreachable
 from ringback_receiver._airflow_settings import Verify, verification
-from ringback_receiver._airflow_wire import Request, Response
+from ringback_receiver._airflow_wire import Follow, Request, Response
 
-__all__ = ["BodyReader", "client_options", "http_request", "response_of", "translated"]
+__all__ = ["BodyReader", "LineReader", "client_options", "http_request", "response_of", "translated"]
 
 LARGEST_ANSWER = 5_000_000
 """Bytes; more is no answer to anything that is asked here."""
@@ -37,11 +37,18 @@ def client_options(timeout: float, verify: Verify, trust_env: bool) -> dict[str,
     }
 
 
-def http_request(http: httpx.Client | httpx.AsyncClient, url: str, request: Request) -> httpx.Request:
-    """Make the httpx request; the token is in no variable here, so no traceback shows it."""
+def http_request(
+    http: httpx.Client | httpx.AsyncClient, url: str, request: Request, *, pause: float = 0.0
+) -> httpx.Request:
+    """Make the httpx request; the token is in no variable here, so no traceback shows it.
+
+    :param pause: seconds that the server may be silent for beyond the client's own patience.
+    """
     made = http.build_request(
         request.method, url + request.path, params=request.params or None, content=request.content
     )
+    if pause:
+        made.extensions["timeout"] = {**made.extensions["timeout"], "read": made.extensions["timeout"]["read"] + pause}
     if request.json is not None:
         made.headers["content-type"] = "application/json"
     if request.token is not None:
@@ -74,6 +81,43 @@ class BodyReader:
             )
         if time.monotonic() > self._deadline:
             raise _timed_out(self._request)
+
+
+class LineReader:
+    """Hand out an answer's lines as they come; of an answer that is not 200, collect the body.
+
+    :param patience: seconds for such a body.
+    """
+
+    def __init__(self, follow: Follow, patience: float) -> None:
+        self._follow = follow
+        self._deadline = time.monotonic() + follow.within
+        self._started = bytearray()
+        self._body = BodyReader(follow.request, patience)
+
+    def add(self, status: int, chunk: bytes) -> bool:
+        """Take a piece, and return whether it was the last that is wanted.
+
+        :raises AirflowProtocolError: a line is too long.
+        """
+        if status != 200:
+            self._body.add(chunk)
+            return False
+        self._started += chunk
+        *lines, rest = self._started.split(b"\n")
+        self._started = rest
+        if any(self._follow.each(bytes(line)) for line in lines if line.strip()):
+            return True
+        if len(rest) > LARGEST_ANSWER:
+            raise AirflowProtocolError(
+                f"{_name(self._follow.request)} was answered with a line of more than {LARGEST_ANSWER} bytes",
+                reason="too_large",
+            )
+        return time.monotonic() > self._deadline
+
+    def response(self, answer: httpx.Response) -> Response:
+        """Turn what was read into the core's value."""
+        return response_of(answer, self._body)
 
 
 def response_of(answer: httpx.Response, reader: BodyReader) -> Response:

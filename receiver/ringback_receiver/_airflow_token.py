@@ -17,7 +17,7 @@ from ringback_receiver._airflow_errors import (
     AirflowUnreachable,
     AirflowUsageError,
 )
-from ringback_receiver._airflow_wire import Ask, Exclusive, Operation, Request, Response, Secret
+from ringback_receiver._airflow_wire import Ask, Exclusive, Follow, Operation, Request, Response, Secret
 
 __all__ = ["Credentials", "PasswordLogin", "TokenCache", "TokenSource", "credentials_of", "lifetime"]
 
@@ -120,14 +120,19 @@ class TokenCache:
         self._token = text
         return text
 
-    def call(self, request: Request) -> Operation[Response]:
-        """Send with the token in use, and once more with a new one if Airflow no longer takes it."""
+    def call(
+        self, request: Request, wrap: Callable[[Request], Request | Follow] = lambda request: request
+    ) -> Operation[Response]:
+        """Send with the token in use, and once more with a new one if Airflow no longer takes it.
+
+        :param wrap: makes the command of the request with its token.
+        """
         token: Secret = yield Exclusive(self.obtain())
-        response = yield from _sent(replace(request, token=token))
+        response = yield from _sent(wrap(replace(request, token=token)))
         if token_refused(response):
             fresh: Secret = yield Exclusive(self.obtain(rejected=token))
             if fresh != token:
-                response = yield from _sent(replace(request, token=fresh))
+                response = yield from _sent(wrap(replace(request, token=fresh)))
             if token_refused(response):
                 raise error_of(request, response)
         return response
@@ -140,7 +145,7 @@ class TokenCache:
         return (yield from _log_in(self._credentials.username, password))
 
 
-def _sent(request: Request) -> Operation[Response]:
+def _sent(request: Request | Follow) -> Operation[Response]:
     """Send, and mark the error if no answer comes: the request may have taken effect all the same."""
     try:
         response: Response = yield request

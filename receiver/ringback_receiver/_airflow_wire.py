@@ -1,8 +1,8 @@
 """What the Airflow client's pure core and its drivers say to each other.
 
 An operation is a generator. It yields commands, and the driver sends back what came of them: a
-:class:`Response` for a :class:`Request`, nothing for a :class:`Sleep`, the callable's value for an
-:class:`Ask`, the inner operation's result for an :class:`Exclusive`. An error of a command is thrown into
+:class:`Response` for a :class:`Request` or a :class:`Follow`, nothing for a :class:`Sleep`, the callable's value
+for an :class:`Ask`, the inner operation's result for an :class:`Exclusive`. An error of a command is thrown into
 the generator at the place that asked. What the operation returns is its result.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from ringback_receiver._airflow_errors import AirflowUsageError
 
-__all__ = ["Ask", "Command", "Exclusive", "Operation", "Request", "Response", "Secret", "Sleep", "path"]
+__all__ = ["Ask", "Command", "Exclusive", "Follow", "Operation", "Request", "Response", "Secret", "Sleep", "path"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,24 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Send a request whose good answer comes line by line, and hand out each line as it comes.
+
+    The :class:`Response` comes when the answer ends, when enough was read, or when the time is up; its body is there
+    only if the status is not 200.
+
+    :param each: is given a line, and returns whether it was the last that is wanted; what it raises ends the answer.
+    :param pause: seconds that the server lets pass between two lines.
+    :param within: seconds for all of it.
+    """
+
+    request: Request
+    each: Callable[[bytes], bool] = field(kw_only=True)
+    pause: float = field(kw_only=True)
+    within: float = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait so many seconds."""
 
@@ -74,7 +92,7 @@ class Exclusive:
     operation: Generator[Any, Any, Any]
 
 
-Command: TypeAlias = Request | Sleep | Ask | Exclusive
+Command: TypeAlias = Request | Follow | Sleep | Ask | Exclusive
 Operation: TypeAlias = Generator[Command, Any, T]
 
 

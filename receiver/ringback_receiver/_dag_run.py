@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["TERMINAL_STATES", "DagRun"]
+__all__ = ["TERMINAL_STATES", "DagRun", "RunResult"]
 
 TERMINAL_STATES = frozenset({"success", "failed"})
 """The states in which a run stays unless somebody clears or marks it (airflow.utils.state)."""
@@ -39,3 +39,14 @@ class DagRun(msgspec.Struct, frozen=True, kw_only=True):
     def succeeded(self) -> bool:
         """Whether the run has ended well."""
         return self.state == "success"
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that has succeeded, and what its DAG declares as its result.
+
+    :param result: of the one task that declares it; an object by task id if there are several; ``None`` if none does,
+        or if it cannot be had.
+    """
+
+    run: DagRun
+    result: Any = None

@@ -15,7 +15,7 @@ from ringback_receiver._postgres_connect import Connection
 from ringback_receiver._postgres_holds import SPACE, by_correlation, by_run, in_order
 from ringback_receiver._postgres_statement import fetch
 from ringback_receiver._postgres_text import comparable, readable
-from ringback_receiver._rows import all_tracked, completion_of, tracked_of
+from ringback_receiver._rows import all_tracked, by_id, completion_of
 from ringback_receiver._store import FailingCall, HandlerCall, Registered, Tracked
 
 __all__ = [
@@ -84,7 +84,7 @@ async def register(connection: Connection, request: PendingRequest, handlers: Se
 async def look_up(connection: Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read requests with their completions."""
     rows = await fetch(connection, sql.REQUESTS_BY_ID, ids=list(map(comparable, request_ids)))
-    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
+    return by_id(rows)
 
 
 async def settled(connection: Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 from ringback_receiver.errors import ConfigurationError
 
 __all__ = ["Place", "parse_place"]
+
+_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]*))?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +55,16 @@ def parse_place(url: str) -> Place:
             "store: this postgresql:// URL cannot be read; write postgresql://user:password@host:5432/database, "
             "with special characters in the password percent-encoded"
         )
+    if not all(_is_host(host) for host in where.split(",")):
+        raise ConfigurationError("store: the port in this postgresql:// URL is no number from 1 to 65535")
     secrets = dict.fromkeys(secret for secret in (password, unquote(password), quote(unquote(password))) if secret)
     return Place(
         shown=f"postgresql://{f'{user}@' if user else ''}{where}{path}",
         dsn=url,
         secrets=tuple(sorted(secrets, key=len, reverse=True)),
     )
+
+
+def _is_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    return found is not None and (not found["port"] or (len(found["port"]) < 6 and 0 < int(found["port"]) < 65_536))

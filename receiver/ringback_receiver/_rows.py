@@ -12,8 +12,9 @@ from ringback_protocol import decode_event
 from ringback_receiver._completion import Completion
 from ringback_receiver._matching import PendingRequest, Transition
 from ringback_receiver._store import Tracked
+from ringback_receiver.errors import StoreError
 
-__all__ = ["all_tracked", "completion_of", "tracked_of"]
+__all__ = ["all_tracked", "by_id", "completion_of", "tracked_of"]
 
 log = logging.getLogger("ringback_receiver")
 
@@ -39,6 +40,21 @@ def all_tracked(rows: Iterable[Sequence[Any]]) -> Iterator[Tracked]:
             yield tracked_of(row)
         except (msgspec.MsgspecError, ValueError) as error:
             log.error("request %s cannot be read: %s", row[0], error)
+
+
+def by_id(rows: Iterable[Sequence[Any]]) -> dict[str, Tracked]:
+    """Read requests that somebody wants to see.
+
+    :raises StoreError: one cannot be read; a newer release may be able to.
+    """
+    found = {}
+    for row in rows:
+        try:
+            tracked = tracked_of(row)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StoreError(f"request {row[0]} cannot be read: {error}") from error
+        found[tracked.request.request_id] = tracked
+    return found
 
 
 def completion_of(body: bytes, transition: str, request_id: str, metadata: str) -> Completion:

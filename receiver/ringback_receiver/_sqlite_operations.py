@@ -13,7 +13,7 @@ from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._handlers import backoff, describe
 from ringback_receiver._matching import REACHES_HANDLERS, PendingRequest, RequestState
 from ringback_receiver._parked import take_parked
-from ringback_receiver._rows import all_tracked, completion_of, tracked_of
+from ringback_receiver._rows import all_tracked, by_id, completion_of
 from ringback_receiver._store import FailingCall, HandlerCall, Registered, Tracked
 
 __all__ = [
@@ -67,7 +67,7 @@ def register(
 def look_up(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:
     """Read requests with their completions."""
     rows = connection.execute(sql.REQUESTS_BY_ID, {"ids": texts(request_ids)})
-    return {tracked.request.request_id: tracked for tracked in map(tracked_of, rows)}
+    return by_id(rows)
 
 
 def settled(connection: sqlite3.Connection, request_ids: Sequence[str]) -> dict[str, Tracked]:

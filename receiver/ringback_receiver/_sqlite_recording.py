@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ringback_receiver import _sqlite_queries as sql
 from ringback_receiver._matching import REACHES_HANDLERS
 from ringback_receiver._recording import Arrival, Known, Look, Step, record_all
-from ringback_receiver._sqlite_operations import look_up, texts
+from ringback_receiver._rows import tracked_of
+from ringback_receiver._sqlite_operations import texts
 from ringback_receiver._store import Recorded
 
 __all__ = ["record"]
@@ -30,7 +31,9 @@ def _look(connection: sqlite3.Connection, arrivals: Sequence[Arrival]) -> list[K
     event_ids = texts([arrival.event.id for arrival in arrivals])
     seen = {event_id for (event_id,) in connection.execute(sql.EVENTS_SEEN, {"ids": event_ids})}
     meant = [_request_id(connection, arrival) for arrival in arrivals]
-    tracked = look_up(connection, [request_id for request_id in meant if request_id is not None])
+    # One that cannot be read fails with what it fails with, which tells the batch that it is one event's fault.
+    rows = connection.execute(sql.REQUESTS_BY_ID, {"ids": texts([name for name in meant if name is not None])})
+    tracked = {each.request.request_id: each for each in map(tracked_of, rows)}
     return [
         Known(seen=arrival.event.id in seen, tracked=tracked.get(request_id) if request_id else None)
         for arrival, request_id in zip(arrivals, meant, strict=True)

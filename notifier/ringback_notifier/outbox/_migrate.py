@@ -11,7 +11,7 @@ from ringback_notifier.outbox._database import Database
 from ringback_notifier.outbox._schema import HEAD, VERSION_TABLE, VERSIONS
 from ringback_notifier.outbox._url import OPTION, Place, parse_url
 
-__all__ = ["ensure_current", "migrate"]
+__all__ = ["ensure_current", "has_head", "migrate"]
 
 _COMMAND = "ringback outbox migrate"
 _LOCK = 0x72696E676261636B  # "ringback"
@@ -58,7 +58,7 @@ def _is_current(database: Database) -> bool:
     if database.place.kind == "sqlite":
         _create(database.place)
     with database.reading() as connection:
-        return _has_head(connection, database.place)
+        return has_head(connection, database.place)
 
 
 def _create(place: Place) -> None:
@@ -73,7 +73,11 @@ def _create(place: Place) -> None:
         ) from error
 
 
-def _has_head(connection: Connection, place: Place) -> bool:
+def has_head(connection: Connection, place: Place) -> bool:
+    """Tell whether the schema is this release's.
+
+    :raises OutboxError: it is a later release's, or the database is somebody else's.
+    """
     tables = set(inspect(connection).get_table_names())
     version = None
     if VERSION_TABLE in tables:
@@ -103,7 +107,7 @@ def _upgrade(database: Database) -> None:
     with database.writing() as connection:
         if database.place.kind == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        if _has_head(connection, database.place):  # another process was faster
+        if has_head(connection, database.place):  # another process was faster
             return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

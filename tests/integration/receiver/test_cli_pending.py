@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -122,6 +124,26 @@ async def test_show_tells_the_whole_story(ringback: Ringback) -> None:
     assert 'metadata: {"order": 7}' in ringback("show", "req_1").stdout
 
 
+@pytest.mark.parametrize("damage", ["UPDATE events SET body = '{'", "UPDATE requests SET metadata = '{'"])
+async def test_what_cannot_be_read_is_told(ringback: Ringback, tmp_path: Path, damage: str) -> None:
+    """In words: a newer release may have written it."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "ringback.db")) as vandal, vandal:
+        vandal.execute(f"{damage} WHERE request_id = 'req_2'")
+    done = ringback("show", "req_2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ringback: request req_2 cannot be read: ")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_cancel_and_retry_as_json(ringback: Ringback) -> None:
+    """What became of each, and how many, for programs."""
+    cancelled = json.loads(ringback("cancel", "req_1", "req_unknown", "--json").stdout)
+    assert cancelled == {
+        "requests": [{"request_id": "req_1", "state": "cancelled"}, {"request_id": "req_unknown", "state": None}]
+    }
+    assert json.loads(ringback("retry", "--all", "--json").stdout) == {"calls_due": 2}
+
+
 async def test_unknown_request_is_an_error(ringback: Ringback) -> None:
     """With an exit code."""
     done = ringback("show", "req_unknown")
@@ -169,6 +191,7 @@ class TestPostgresql:
     [
         ("sqlite:///nowhere.db", "there is no store sqlite:///nowhere.db here"),
         ("mysql://user:secret@host/db", "mysql://…"),
+        ("postgresql://user:secret@db:port/x", "the port"),
         ("postgresql://user:secret@127.0.0.1:1/x", "postgresql://user@127.0.0.1:1/x"),
     ],
 )

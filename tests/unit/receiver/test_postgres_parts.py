@@ -108,6 +108,19 @@ def test_password_is_scrubbed_however_it_is_spelt() -> None:
     assert place.scrub("no hunter/2 and no hunter%2F2") == "no *** and no ***"
 
 
+@pytest.mark.parametrize("where", ["db:port", "db:12a", "db:65536", "db:0", "db:5432:1", "[::1]:x", "one:5432,two:x"])
+def test_port_that_is_none_is_refused(where: str) -> None:
+    """A driver would raise something else for it, and late."""
+    with pytest.raises(ConfigurationError, match="the port"):
+        parse_place(f"postgresql://portal:hunter2@{where}/ring")
+
+
+@pytest.mark.parametrize("where", ["", "db", "db:", "db:5432", "[::1]", "[::1]:5432", "one:5432,two:5433,three"])
+def test_hosts_with_and_without_a_port_are_taken(where: str) -> None:
+    """One or several, named or an address, as the driver takes them."""
+    assert str(parse_place(f"postgresql://{where}/ring")) == f"postgresql://{where}/ring"
+
+
 @pytest.mark.parametrize("url", ["postgresql://a:b/c@db/x", "postgresql://a:b#c@db/x", "postgresql://a:b@c@db/x"])
 def test_url_that_a_driver_would_misread_is_refused(url: str) -> None:
     """A piece of a password must not become a host."""
