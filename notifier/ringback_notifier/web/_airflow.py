@@ -55,6 +55,9 @@ def _dags(manager: Any, method: str, user: Any) -> frozenset[str] | None:
     ):
         return allowed
     # A manager may allow what it does not know and still forbid one DAG that it does.
+    return None if allowed >= _every_dag() else allowed
+
+
+def _every_dag() -> set[str]:
     with create_session() as session:
-        every = set(session.scalars(select(DagModel.dag_id)))
-    return None if allowed >= every else allowed
+        return set(session.scalars(select(DagModel.dag_id)))

@@ -11,7 +11,7 @@ from typing import Any
 from ringback_notifier.outbox import EventFilter, Outbox
 from ringback_notifier.web import _presenting
 from ringback_notifier.web._access import Access
-from ringback_notifier.web._query import BadQuery, cursor_of, cursor_text, filter_of, limit_of
+from ringback_notifier.web._query import BadQuery, cursor_of, cursor_text, filter_of, is_event_id, limit_of
 from ringback_notifier.web._source import NoOutbox, Source
 
 __all__ = ["Answers", "Forbidden", "NotFound"]
@@ -20,6 +20,7 @@ _RELAYS = "relay/"
 _CAP = 10_000
 _STEP = 200
 _MOST_IDS = 100
+_NOT_FOUND = "there is no such delivery, or its DAG is none that you may read"
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +84,9 @@ class Answers:
         access = self._access(user)
 
         def question(outbox: Outbox) -> dict[str, Any]:
-            row = outbox.event(event_id)
+            row = outbox.event(event_id) if is_event_id(event_id) else None
             if row is None or not access.reads(row.dag_id):
-                raise NotFound("there is no such delivery, or its DAG is none that you may read")
+                raise NotFound(_NOT_FOUND)
             return _presenting.detail(row, outbox.attempts_of(event_id), access)
 
         return self._source.ask(question)
@@ -106,17 +107,17 @@ class Answers:
         access = self._access(user)
         if not isinstance(event_ids, list) or not 1 <= len(event_ids) <= _MOST_IDS:
             raise BadQuery(f"event_ids must be a list of 1 to {_MOST_IDS} ids")
-        if not all(isinstance(event_id, str) and 0 < len(event_id) <= _MOST_IDS for event_id in event_ids):
+        if not all(isinstance(event_id, str) and is_event_id(event_id) for event_id in event_ids):
             raise BadQuery("event_ids must hold the ids of events")
 
         def order(outbox: Outbox) -> int:
             for event_id in event_ids:
                 row = outbox.event(event_id)
                 if row is None or not access.reads(row.dag_id):
-                    raise NotFound("there is no such delivery, or its DAG is none that you may read")
+                    raise NotFound(_NOT_FOUND)
                 if not access.edits(row.dag_id):
                     raise Forbidden(f"you may see the runs of DAG {row.dag_id}, and not edit them")
-            of_these = EventFilter(dag_ids=access.both)
+            of_these = EventFilter(dag_ids=access.both, statuses=_presenting.AGAIN_BY_ID)
             return outbox.redeliver(of_these, event_ids=event_ids, now=time.time()).number
 
         count = self._source.ask(order)

@@ -59,7 +59,8 @@ def application(url: Callable[[], str] = outbox_url) -> Application:
     app.include_router(assets())
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _refusal(status))
-    return with_security_headers(_with_errors_hidden(app))
+    app.add_exception_handler(Exception, _failed)
+    return with_security_headers(_logged(app))
 
 
 def _refusal(status: int) -> Callable[[Request, Exception], JSONResponse]:
@@ -72,23 +73,17 @@ def _refusal(status: int) -> Callable[[Request, Exception], JSONResponse]:
     return refuse
 
 
-def _with_errors_hidden(app: Application) -> Application:
-    """Answer what nobody foresaw with a plain 500, and put it into the log."""
+def _failed(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "something went wrong; the API server's log says what"}, 500)
+
+
+def _logged(app: Application) -> Application:
+    """Put what nobody foresaw into the log; Starlette has answered it by then, and raises it again."""
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-        started = False
-
-        async def send_and_note(message: Any) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await app(scope, receive, send_and_note)
+            await app(scope, receive, send)
         except Exception:
             log.exception("ringback: the page Callbacks failed")
-            if not started:
-                detail = "something went wrong; the API server's log says what"
-                await JSONResponse({"detail": detail}, 500)(scope, receive, send)
 
     return wrapped

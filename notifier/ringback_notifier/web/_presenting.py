@@ -11,12 +11,14 @@ from ringback_notifier.web._access import Access
 from ringback_notifier.web._query import cursor_text
 from ringback_notifier.web._redaction import secrets_of, shown_body, shown_text, shown_url
 
-__all__ = ["AGAIN", "attempt", "counts", "detail", "page", "relays", "summary"]
+__all__ = ["AGAIN", "AGAIN_BY_ID", "attempt", "counts", "detail", "page", "relays", "summary"]
 
 AGAIN: frozenset[Status] = frozenset({"dead", "gone", "refused"})
 """What is sent again when everything that matches is."""
 
-_AGAIN_BY_ID = AGAIN | {"delivered", "due"}
+AGAIN_BY_ID: frozenset[Status] = AGAIN | {"delivered", "due"}
+"""What is sent again when it is chosen."""
+
 _BETWEEN_RUNS = 180.0
 """Seconds after whose beginning the run of a relay that is a task has surely been followed by the next."""
 
@@ -36,7 +38,7 @@ def summary(row: EventSummary, access: Access) -> dict[str, Any]:
         "created_at": row.created_at,
         "settled_at": row.settled_at,
         "due_at": row.due_at if row.status in ("due", "leased", "hint") else None,
-        "may_redeliver": bool(row.url) and row.status in _AGAIN_BY_ID and access.edits(row.dag_id),
+        "may_redeliver": bool(row.url) and row.status in AGAIN_BY_ID and access.edits(row.dag_id),
     }
 
 

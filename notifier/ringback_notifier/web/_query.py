@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from ringback_notifier.outbox import Cursor, EventFilter, Status
 
-__all__ = ["BadQuery", "LIMIT", "cursor_of", "cursor_text", "filter_of", "limit_of"]
+__all__ = ["BadQuery", "LIMIT", "cursor_of", "cursor_text", "filter_of", "is_event_id", "limit_of"]
 
 LIMIT = 100
 """Rows on one page at most."""
 
 _LONGEST = 250  # of a DAG's or a run's id, as Airflow has it
 _DEFAULT_LIMIT = 50
+_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LONGEST_TEXTS = {
     "dag_id": _LONGEST,
     "run_id": _LONGEST,
@@ -78,9 +80,14 @@ def cursor_of(text: Any) -> Cursor | None:
         raise BadQuery("after is not what a page's next was")
     moment, _, event_id = text.partition("~")
     created_at = _time("after", moment)
-    if created_at is None or not event_id:
+    if created_at is None or not is_event_id(event_id):
         raise BadQuery("after is not what a page's next was")
     return Cursor(created_at, event_id)
+
+
+def is_event_id(text: str) -> bool:
+    """Say whether this may be a row's id; no other need be looked for."""
+    return _EVENT_ID.fullmatch(text) is not None
 
 
 def _statuses(asked: Any) -> frozenset[Status] | None:

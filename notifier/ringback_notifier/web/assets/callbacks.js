@@ -128,7 +128,8 @@ function drawRelay({ relays }) {
 
 async function redeliver(delivery) {
   const send = async () => {
-    await post("redeliver", { event_ids: [delivery.id] });
+    const { count: due } = await post("redeliver", { event_ids: [delivery.id] });
+    if (!due) throw new Error("It is being sent just now, or was deleted meanwhile.");
     say("It is sent again.");
     state.soonUntil = Date.now() + 30_000;
   };

@@ -158,7 +158,7 @@ const time = (seconds, now) =>
   el("time", { datetime: new Date(seconds * 1000).toISOString(), title: exact(seconds) }, relative(seconds, now));
 
 function nextStep(delivery, now) {
-  const tried = delivery.attempts ? el("span", { class: "tried" }, `${delivery.attempts} failed`) : null;
+  const tried = delivery.attempts ? el("span", { class: "tried" }, `${delivery.attempts} tried`) : null;
   if (delivery.status === "due") return [delivery.due_at <= now ? el("span", {}, "now") : time(delivery.due_at, now), tried];
   if (delivery.status === "leased") return ["under way", tried];
   if (delivery.status === "dead") return ["none", tried];
