@@ -1,0 +1,351 @@
+"""The page "Callbacks" of a real Airflow, in a real Chromium: looked at, searched, and used to send again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from callbacks_browser import chromium, signed_in
+from conftest import LONG, ROOT
+from playwright.sync_api import Browser, Page, expect
+
+from demo.local_airflow import LocalAirflow
+from demo.local_relay import running_relay
+from ringback_notifier.outbox import Outbox
+
+SECRET = "hush-hush-token"
+IMAGES = ROOT / "docs" / "images"
+WRITES = os.environ.get("RINGBACK_WRITE_SCREENSHOTS") == "1"
+RUNS = {"delivered": "page_5V1nX0", "gone": "page_8Kq2LM", "refused": "page_R3w77c", "dead": "page_D0zP4e"}
+TRIGGER = {"logical_date": None}
+
+
+@dataclass
+class Receivers:
+    """A caller's end whose paths behave in their own ways, until everything is mended."""
+
+    port: int
+    mended: bool = False
+    heard: list[tuple[str, str]] = field(default_factory=list)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        if not self.mended and path.startswith("/gone/"):
+            return 410, b""
+        if not self.mended and path.startswith("/broken/"):
+            return 503, json.dumps(
+                {"error": "the database is being moved", "asked": path, "markup": "<b>b</b>"}
+            ).encode()
+        return 204, b""
+
+
+@pytest.fixture(scope="module")
+def receivers(receiver_port: int) -> Iterator[Receivers]:
+    """What Airflow rings."""
+    receivers = Receivers(receiver_port)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            status, answer = receivers.answer(self.path)
+            receivers.heard.append((body["data"]["run_id"], str(status)))
+            self.send_response(status)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", receiver_port), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield receivers
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def relays_environment(airflow: LocalAirflow) -> dict[str, str]:
+    """A relay that reports what ends while it runs, and no run of other tests."""
+    settings = {
+        "AIRFLOW_CONN_RINGBACK_AIRFLOW": json.dumps(airflow.reader()),
+        "AIRFLOW__RINGBACK__SWEEP_INTERVAL": "1",
+        "AIRFLOW__RINGBACK__SWEEP_LOOKBACK": "0",
+    }
+    return {**airflow.environment, **settings}
+
+
+@pytest.fixture(scope="module")
+def deliveries(
+    airflow: LocalAirflow,
+    receivers: Receivers,
+    relays_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """Runs of four fates and the ids of their events, each by its run: real attempts, real answers."""
+    asked = {
+        "delivered": ("sales_report", receivers.url("airflow/completions"), {"region": "APAC"}),
+        "gone": ("sales_report", receivers.url("gone/completions"), {"region": "EMEA"}),
+        "refused": ("sales_report", f"https://elsewhere.example/completions?token={SECRET}", {"region": "EMEA"}),
+        "dead": ("legacy_job", receivers.url(f"broken/completions?token={SECRET}"), {"seconds": 0}),
+    }
+    with running_relay(relays_environment, tmp_path_factory.mktemp("relay") / "relay.log"):
+        with airflow.api() as api:
+            for fate, (dag_id, url, conf) in asked.items():
+                run = {**TRIGGER, "dag_run_id": RUNS[fate], "conf": {"callback_url": url, **conf}}
+                api.post(f"/api/v2/dags/{dag_id}/dagRuns", json=run).raise_for_status()
+        with opened_outbox(airflow) as outbox:
+
+            def settled() -> bool:
+                found = {row.run_id: row for row in outbox.find(limit=1_000)}
+                rows = {fate: found.get(run_id) for fate, run_id in RUNS.items()}
+                return all(
+                    row is not None and (row.attempts > 0 if fate == "dead" else row.status == fate)
+                    for fate, row in rows.items()
+                )
+
+            until(settled)
+    with opened_outbox(airflow) as outbox:
+        # What a relay does once the schedule of two days is over.
+        outbox.expire(f"127.0.0.1:{receivers.port}", before=time.time() + 1, now=time.time())
+        return {row.run_id: row.event_id for row in outbox.find(limit=1_000)}
+
+
+@contextmanager
+def opened_outbox(airflow: LocalAirflow) -> Iterator[Outbox]:
+    file = airflow.home / "ringback" / "outbox.db"
+    until(file.exists)
+    outbox = Outbox.open(f"sqlite:///{file}", wait=30)
+    yield outbox
+    outbox.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def operator(browser: Browser, airflow: LocalAirflow) -> Iterator[Page]:
+    """An operator's window; what its console and its requests say is looked at in the end."""
+    with signed_in(browser, airflow, "otto") as page:
+        yield page
+
+
+def callbacks(page: Page) -> Page:
+    """Open the page in Airflow's navigation and return its frame."""
+    page.goto("/")
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Callbacks").click()
+    frame = page.frame_locator("iframe[title=Callbacks]")
+    expect(frame.locator("#rows tr.row").first).to_be_visible(timeout=LONG * 1000)
+    return frame  # type: ignore[return-value]
+
+
+def row(frame: Page, run_id: str) -> Page:
+    return frame.locator("tr.row", has_text=run_id)  # type: ignore[return-value]
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep a picture for the documents, when they are to be made anew."""
+    if WRITES:
+        IMAGES.mkdir(exist_ok=True)
+        page.wait_for_timeout(300)
+        page.screenshot(path=IMAGES / f"{name}.png")
+
+
+def test_an_operator_finds_what_was_given_up_and_sends_it_again(
+    operator: Page,
+    deliveries: dict[str, str],
+    receivers: Receivers,
+    relays_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """From Airflow's navigation: searched, filtered, opened, sent again, and delivered before his eyes."""
+    frame = callbacks(operator)
+    expect(frame.locator("#relay")).to_contain_text("No relay is running")
+    frame.get_by_label("Run id contains").fill("page_")
+    expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+    for fate, label in (("delivered", "Delivered"), ("gone", "Gone"), ("refused", "Refused"), ("dead", "Dead letter")):
+        expect(row(frame, RUNS[fate]).locator(".pill")).to_have_text(label)
+        expect(frame.get_by_role("button", name=f"{label} 1")).to_be_visible()
+    shot(operator, "callbacks")
+
+    frame.get_by_role("button", name="Dead letter 1").click()
+    expect(frame.locator("tr.row")).to_have_count(1)
+    row(frame, RUNS["dead"]).get_by_role("button").press("Enter")
+    detail = frame.locator(".detail")
+    expect(detail).to_contain_text("Given up")
+    expect(detail.locator(".attempt-list li").first).to_contain_text("503")
+    expect(detail.locator(".attempt-list li").first).to_contain_text("by the relay")
+    expect(detail.locator(".attempt-list li").first).to_contain_text('"markup": "<b>b</b>"')
+    expect(detail).to_contain_text("/broken/completions?…")
+    expect(detail).to_contain_text(deliveries[RUNS["dead"]])
+    shot(operator, "callbacks-detail")
+
+    receivers.mended = True
+    with running_relay(relays_environment, tmp_path / "relay.log"):
+        frame.get_by_role("button", name="Dead letter").click()  # all again
+        expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+        detail.get_by_role("button", name="Send again").click()
+        expect(row(frame, RUNS["dead"]).locator(".pill")).to_have_text("Delivered", timeout=60_000)
+        expect(detail.locator(".attempt-list li").first).to_contain_text("204")
+        expect(frame.locator("#relay")).to_have_text("Relay running")
+    assert receivers.heard.count((RUNS["dead"], "204")) == 1
+
+    operator.keyboard.press("Escape")
+    expect(detail).to_have_count(0)
+    expect(row(frame, RUNS["dead"]).get_by_role("button")).to_be_focused()
+
+
+def test_all_that_match_are_sent_again_after_a_question(operator: Page, deliveries: dict[str, str]) -> None:
+    """Which says how many, and what is meant; closed with Escape, nothing happens."""
+    frame = callbacks(operator)
+    frame.get_by_label("Run id contains").fill("page_")
+    frame.get_by_role("button", name="Gone 1").click()
+    expect(frame.locator("tr.row")).to_have_count(1)
+    frame.get_by_role("button", name="Send all matching again").click()
+    dialog = frame.get_by_role("dialog")
+    expect(dialog).to_contain_text("Send 1 delivery again?")
+    expect(dialog).to_contain_text("run id contains page_")
+    operator.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(frame.locator("tr.row")).to_have_count(1)
+
+    frame.get_by_role("button", name="Send all matching again").click()
+    dialog.get_by_role("button", name="Send 1 again").click()
+    expect(dialog).to_contain_text("1 sent again; the relay delivers them.")
+    dialog.get_by_role("button", name="Close").click()
+    frame.get_by_role("button", name="All").click()
+    expect(row(frame, RUNS["gone"]).locator(".pill")).to_have_text("Waiting")
+
+
+def test_a_run_has_a_tab_with_its_deliveries(operator: Page, deliveries: dict[str, str]) -> None:
+    """And a delivery leads to its run: out of the frame, within Airflow."""
+    frame = callbacks(operator)
+    row(frame, RUNS["refused"]).get_by_role("button").click()
+    expect(frame.locator(".detail")).to_contain_text("https://elsewhere.example/completions?…")
+    expect(frame.locator(".detail")).to_contain_text("add a pattern")
+    frame.locator(".detail").get_by_role("link", name=RUNS["refused"]).click()
+    operator.wait_for_url(f"**/dags/sales_report/runs/{RUNS['refused']}")
+    operator.get_by_role("link", name="Callbacks").click()
+    expect(frame.get_by_role("heading", name="Callbacks of this run")).to_be_visible()
+    expect(frame.locator("tr.row")).to_have_count(1)
+    expect(frame.locator("tr.row .pill")).to_have_text("Refused")
+    shot(operator, "callbacks-run")
+
+
+def test_the_page_is_dark_where_airflow_is(operator: Page, deliveries: dict[str, str]) -> None:
+    """At once, when the theme is changed, and after a reload."""
+    frame = callbacks(operator)
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    inner = next(one for one in operator.frames if one.url.endswith("/ringback/callbacks/"))
+    light = inner.evaluate(background)
+    operator.evaluate("document.documentElement.classList.replace('light', 'dark')")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+    assert inner.evaluate(background) != light
+    operator.evaluate("localStorage.setItem('theme', 'dark')")
+    frame = callbacks(operator)
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+    frame.get_by_label("Run id contains").fill("page_")
+    expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+    shot(operator, "callbacks-dark")
+    operator.evaluate("localStorage.setItem('theme', 'light')")
+
+
+def test_the_page_fits_a_narrow_window(operator: Page, deliveries: dict[str, str]) -> None:
+    """At 360 pixels nothing has to be scrolled sideways, also with a delivery open."""
+    size = operator.viewport_size
+    assert size is not None
+    operator.goto("/ringback/callbacks/?run_id_contains=page_")
+    operator.set_viewport_size({"width": 360, "height": 760})
+    expect(operator.locator("tr.row")).to_have_count(len(RUNS))
+    shot(operator, "callbacks-narrow")
+    operator.locator("tr.row .row-button").first.click()
+    expect(operator.locator(".detail .attempt-list")).to_be_visible()
+    assert operator.evaluate("document.documentElement.scrollWidth") == 360
+    operator.set_viewport_size(size)
+
+
+def test_where_nothing_has_rung_the_page_says_how_to(operator: Page) -> None:
+    """Three steps, each with what to type; and no filter that could hide anything."""
+    nothing = {"now": time.time(), "may_edit": True, "rows": [], "next": None, "searched_to": None, "relays": None}
+    answer = json.dumps({**nothing, "no_outbox": "there is no outbox yet"})
+    operator.route("**/api/deliveries?*", lambda route: route.fulfill(body=answer, content_type="application/json"))
+    operator.goto("/ringback/callbacks/")
+    expect(operator.get_by_role("heading", name="No run has rung yet")).to_be_visible()
+    for typed in (
+        "ringback keys new",
+        "notify_completion()",
+        '{"callback_url": "https://portal.example/airflow/completions"}',
+    ):
+        expect(operator.locator("#empty")).to_contain_text(typed)
+    expect(operator.locator("#controls")).to_be_hidden()
+    operator.unroute("**/api/deliveries?*")
+
+
+def test_who_may_only_look_sends_nothing_again(
+    browser: Browser, airflow: LocalAirflow, deliveries: dict[str, str]
+) -> None:
+    """A viewer sees the deliveries and no button; and what his window is made to send is refused."""
+    with signed_in(browser, airflow, "vera") as page:
+        frame = callbacks(page)
+        frame.get_by_label("Run id contains").fill("page_")
+        expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+        row(frame, RUNS["refused"]).get_by_role("button").click()
+        expect(frame.locator(".detail")).to_contain_text("Nothing was sent")
+        expect(frame.get_by_role("button", name=re.compile("^Send"))).to_have_count(0)
+        inner = next(one for one in page.frames if "/ringback/callbacks/" in one.url)
+        send = """async (order) => (await fetch("api/redeliver", {
+            method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(order)})).status"""
+        assert inner.evaluate(send, {"event_ids": [deliveries[RUNS["refused"]]]}) == 403
+        assert inner.evaluate(send, {"filter": {"until": 9e9}, "after": None}) == 403
+    with opened_outbox(airflow) as outbox:
+        assert outbox.status_of(deliveries[RUNS["refused"]]) == "refused"
+
+
+def test_who_is_not_signed_in_gets_nothing(browser: Browser, airflow: LocalAirflow, deliveries: dict[str, str]) -> None:
+    """Neither the page nor what is behind it."""
+    context = browser.new_context(base_url=airflow.url)
+    for path in ("", "callbacks.js", "api/deliveries", f"api/deliveries/{deliveries[RUNS['dead']]}"):
+        answer = context.request.get(f"/ringback/callbacks/{path}")
+        assert answer.status == 401
+        assert "page_" not in answer.text()
+    context.close()
+
+
+def test_no_secret_is_sent_to_the_browser(operator: Page, deliveries: dict[str, str]) -> None:
+    """Two of the URLs hold one, and a receiver answered with it."""
+    for path in ("deliveries?limit=100", *(f"deliveries/{event_id}" for event_id in deliveries.values())):
+        answer = operator.request.get(f"/ringback/callbacks/api/{path}")
+        assert answer.ok
+        assert SECRET not in answer.text()
+
+
+def test_the_page_asks_no_other_host_and_breaks_no_rule(operator: Page, airflow: LocalAirflow) -> None:
+    """In all that the operator did; a browser says in its console what a policy forbids."""
+    seen = operator.seen  # type: ignore[attr-defined]
+    assert len(seen.requests) > 50
+    assert [url for url in seen.requests if not url.startswith((airflow.url, "data:", "blob:"))] == []
+    assert seen.complaints == []
