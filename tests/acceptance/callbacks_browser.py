@@ -40,7 +40,7 @@ def chromium() -> Iterator[Browser]:
 @contextlib.contextmanager
 def signed_in(browser: Browser, airflow: LocalAirflow, username: str) -> Iterator[Page]:
     """Sign in as people do, and return the window; ``page.seen`` is what it saw."""
-    context = browser.new_context(base_url=airflow.url, viewport={"width": 1280, "height": 800})
+    context = browser.new_context(base_url=airflow.url, viewport={"width": 1120, "height": 720})
     context.set_default_timeout(60_000)
     page, seen = context.new_page(), Seen()
     page.seen = seen  # type: ignore[attr-defined]

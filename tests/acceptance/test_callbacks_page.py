@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from callbacks_browser import chromium, signed_in
 from conftest import LONG, ROOT
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Frame, FrameLocator, Locator, Page, expect
 
 from demo.local_airflow import LocalAirflow
 from demo.local_relay import running_relay
@@ -25,8 +25,15 @@ from ringback_notifier.outbox import Outbox
 SECRET = "hush-hush-token"
 IMAGES = ROOT / "docs" / "images"
 WRITES = os.environ.get("RINGBACK_WRITE_SCREENSHOTS") == "1"
-RUNS = {"delivered": "page_5V1nX0", "gone": "page_8Kq2LM", "refused": "page_R3w77c", "dead": "page_D0zP4e"}
-TRIGGER = {"logical_date": None}
+RUNS = {"delivered": "portal__5V1nX0", "gone": "portal__8Kq2LM", "refused": "portal__R3w77c", "dead": "portal__D0zP4e"}
+MORE = {  # runs that the pictures show, too
+    "billing__77Qd0a": ("long_job", "airflow/completions", {"parts": 2, "seconds": 0, "broken_part": 1}),
+    "billing__77Qd0b": ("long_job", "airflow/completions", {"parts": 2, "seconds": 0}),
+    "billing__9TTk31": ("callback_only", "airflow/completions", {}),
+    "portal_5V1nX1": ("sales_report", "airflow/completions", {"region": "EMEA"}),
+    "nightly_2041": ("legacy_job", "broken/ledger", {"seconds": 0}),
+}
+LABELS = {"delivered": "Delivered", "gone": "Gone", "refused": "Refused", "dead": "Dead letter"}
 
 
 @dataclass
@@ -103,14 +110,18 @@ def deliveries(
         "dead": ("legacy_job", receivers.url(f"broken/completions?token={SECRET}"), {"seconds": 0}),
     }
     with running_relay(relays_environment, tmp_path_factory.mktemp("relay") / "relay.log"):
+        runs = {RUNS[fate]: run for fate, run in asked.items()}
+        more = {run_id: (dag_id, receivers.url(path), conf) for run_id, (dag_id, path, conf) in MORE.items()}
         with airflow.api() as api:
-            for fate, (dag_id, url, conf) in asked.items():
-                run = {**TRIGGER, "dag_run_id": RUNS[fate], "conf": {"callback_url": url, **conf}}
+            for run_id, (dag_id, url, conf) in (runs | more if WRITES else runs).items():
+                run = {"logical_date": None, "dag_run_id": run_id, "conf": {"callback_url": url, **conf}}
                 api.post(f"/api/v2/dags/{dag_id}/dagRuns", json=run).raise_for_status()
         with opened_outbox(airflow) as outbox:
 
             def settled() -> bool:
                 found = {row.run_id: row for row in outbox.find(limit=1_000)}
+                if WRITES and not MORE.keys() <= found.keys():
+                    return False
                 rows = {fate: found.get(run_id) for fate, run_id in RUNS.items()}
                 return all(
                     row is not None and (row.attempts > 0 if fate == "dead" else row.status == fate)
@@ -121,7 +132,7 @@ def deliveries(
     with opened_outbox(airflow) as outbox:
         # What a relay does once the schedule of two days is over.
         outbox.expire(f"127.0.0.1:{receivers.port}", before=time.time() + 1, now=time.time())
-        return {row.run_id: row.event_id for row in outbox.find(limit=1_000)}
+        return {row.run_id: row.event_id for row in outbox.find(limit=1_000) if row.run_id in RUNS.values()}
 
 
 @contextmanager
@@ -153,26 +164,53 @@ def operator(browser: Browser, airflow: LocalAirflow) -> Iterator[Page]:
         yield page
 
 
-def callbacks(page: Page) -> Page:
-    """Open the page in Airflow's navigation and return its frame."""
+def navigated(page: Page) -> FrameLocator:
+    """Open the page from Airflow's navigation and return its frame."""
     page.goto("/")
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Callbacks").click()
+    return shown(page)
+
+
+def opened(page: Page) -> FrameLocator:
+    """Open the page by its address, that of these tests' runs alone, and return its frame."""
+    page.goto("/plugin/callbacks/ringback/callbacks/?run_id_contains=portal__")
+    frame = shown(page)
+    expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+    return frame
+
+
+def shown(page: Page) -> FrameLocator:
     frame = page.frame_locator("iframe[title=Callbacks]")
-    expect(frame.locator("#rows tr.row").first).to_be_visible(timeout=LONG * 1000)
-    return frame  # type: ignore[return-value]
+    expect(frame.locator("tr.row").first).to_be_visible(timeout=LONG * 1000)
+    return frame
 
 
-def row(frame: Page, run_id: str) -> Page:
-    return frame.locator("tr.row", has_text=run_id)  # type: ignore[return-value]
+def inside(page: Page) -> Frame:
+    """Return the frame, to run a script in it."""
+    return next(frame for frame in page.frames if frame != page.main_frame)
 
 
-def shot(page: Page, name: str) -> None:
-    """Keep a picture for the documents, when they are to be made anew."""
+def row(frame: FrameLocator, run_id: str) -> Locator:
+    return frame.locator("tr.row", has_text=run_id)
+
+
+def chip(frame: FrameLocator, name: str) -> Locator:
+    return frame.get_by_role("button", name=name, exact=True)
+
+
+def shot(page: Page, name: str, *, height: int = 0) -> None:
+    """Keep a picture for the documents, when they are to be made anew; of the upper part, if it must be small."""
     if WRITES:
         IMAGES.mkdir(exist_ok=True)
+        page.mouse.move(0, 0)
         page.wait_for_timeout(300)
-        page.screenshot(path=IMAGES / f"{name}.png")
+        size = page.viewport_size
+        assert size is not None
+        page.screenshot(
+            path=IMAGES / f"{name}.png",
+            clip={"x": 0, "y": 0, "width": size["width"], "height": height or size["height"]},
+        )
 
 
 def test_an_operator_finds_what_was_given_up_and_sends_it_again(
@@ -183,35 +221,36 @@ def test_an_operator_finds_what_was_given_up_and_sends_it_again(
     tmp_path: Path,
 ) -> None:
     """From Airflow's navigation: searched, filtered, opened, sent again, and delivered before his eyes."""
-    frame = callbacks(operator)
+    frame = navigated(operator)
     expect(frame.locator("#relay")).to_contain_text("No relay is running")
-    frame.get_by_label("Run id contains").fill("page_")
-    expect(frame.locator("tr.row")).to_have_count(len(RUNS))
-    for fate, label in (("delivered", "Delivered"), ("gone", "Gone"), ("refused", "Refused"), ("dead", "Dead letter")):
-        expect(row(frame, RUNS[fate]).locator(".pill")).to_have_text(label)
-        expect(frame.get_by_role("button", name=f"{label} 1")).to_be_visible()
-    shot(operator, "callbacks")
-
-    frame.get_by_role("button", name="Dead letter 1").click()
-    expect(frame.locator("tr.row")).to_have_count(1)
-    row(frame, RUNS["dead"]).get_by_role("button").press("Enter")
-    detail = frame.locator(".detail")
-    expect(detail).to_contain_text("Given up")
-    expect(detail.locator(".attempt-list li").first).to_contain_text("503")
-    expect(detail.locator(".attempt-list li").first).to_contain_text("by the relay")
-    expect(detail.locator(".attempt-list li").first).to_contain_text('"markup": "<b>b</b>"')
-    expect(detail).to_contain_text("/broken/completions?…")
-    expect(detail).to_contain_text(deliveries[RUNS["dead"]])
-    shot(operator, "callbacks-detail")
-
-    receivers.mended = True
     with running_relay(relays_environment, tmp_path / "relay.log"):
-        frame.get_by_role("button", name="Dead letter").click()  # all again
+        expect(frame.locator("#relay")).to_have_text("Relay running", timeout=LONG * 1000)
+        shot(operator, "callbacks")
+        frame.get_by_label("Run id contains").fill("portal__")
+        expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+        for fate, label in LABELS.items():
+            expect(row(frame, RUNS[fate]).locator(".pill")).to_have_text(label)
+            expect(chip(frame, f"{label} 1")).to_have_attribute("aria-pressed", "false")
+
+        chip(frame, "Dead letter 1").click()
+        expect(frame.locator("tr.row")).to_have_count(1)
+        expect(chip(frame, "Dead letter 1")).to_have_attribute("aria-pressed", "true")
+        row(frame, RUNS["dead"]).get_by_role("button").press("Enter")
+        detail = frame.locator(".detail")
+        expect(detail).to_contain_text("Given up")
+        expect(detail).to_contain_text(deliveries[RUNS["dead"]])
+        expect(detail.get_by_label("The event's body")).to_contain_text('/broken/completions?…"')
+        expect(detail.locator(".attempt-list li").first).to_contain_text("given up")
+        for text in ("503", "by the relay", "took", '"markup": "<b>b</b>"'):
+            expect(detail.locator(".attempt-list li").last).to_contain_text(text)
+        shot(operator, "callbacks-detail", height=590)
+
+        receivers.mended = True
+        chip(frame, "All 4").click()
         expect(frame.locator("tr.row")).to_have_count(len(RUNS))
         detail.get_by_role("button", name="Send again").click()
-        expect(row(frame, RUNS["dead"]).locator(".pill")).to_have_text("Delivered", timeout=60_000)
+        expect(row(frame, RUNS["dead"]).locator(".pill")).to_have_text("Delivered", timeout=LONG * 1000)
         expect(detail.locator(".attempt-list li").first).to_contain_text("204")
-        expect(frame.locator("#relay")).to_have_text("Relay running")
     assert receivers.heard.count((RUNS["dead"], "204")) == 1
 
     operator.keyboard.press("Escape")
@@ -221,14 +260,13 @@ def test_an_operator_finds_what_was_given_up_and_sends_it_again(
 
 def test_all_that_match_are_sent_again_after_a_question(operator: Page, deliveries: dict[str, str]) -> None:
     """Which says how many, and what is meant; closed with Escape, nothing happens."""
-    frame = callbacks(operator)
-    frame.get_by_label("Run id contains").fill("page_")
-    frame.get_by_role("button", name="Gone 1").click()
+    frame = opened(operator)
+    chip(frame, "Gone 1").click()
     expect(frame.locator("tr.row")).to_have_count(1)
     frame.get_by_role("button", name="Send all matching again").click()
     dialog = frame.get_by_role("dialog")
     expect(dialog).to_contain_text("Send 1 delivery again?")
-    expect(dialog).to_contain_text("run id contains page_")
+    expect(dialog).to_contain_text("run id contains portal__")
     operator.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(frame.locator("tr.row")).to_have_count(1)
@@ -237,13 +275,13 @@ def test_all_that_match_are_sent_again_after_a_question(operator: Page, deliveri
     dialog.get_by_role("button", name="Send 1 again").click()
     expect(dialog).to_contain_text("1 sent again; the relay delivers them.")
     dialog.get_by_role("button", name="Close").click()
-    frame.get_by_role("button", name="All").click()
+    chip(frame, "All 4").click()
     expect(row(frame, RUNS["gone"]).locator(".pill")).to_have_text("Waiting")
 
 
 def test_a_run_has_a_tab_with_its_deliveries(operator: Page, deliveries: dict[str, str]) -> None:
     """And a delivery leads to its run: out of the frame, within Airflow."""
-    frame = callbacks(operator)
+    frame = opened(operator)
     row(frame, RUNS["refused"]).get_by_role("button").click()
     expect(frame.locator(".detail")).to_contain_text("https://elsewhere.example/completions?…")
     expect(frame.locator(".detail")).to_contain_text("add a pattern")
@@ -256,29 +294,27 @@ def test_a_run_has_a_tab_with_its_deliveries(operator: Page, deliveries: dict[st
     shot(operator, "callbacks-run")
 
 
-def test_the_page_is_dark_where_airflow_is(operator: Page, deliveries: dict[str, str]) -> None:
+def test_the_portal__is_dark_where_airflow_is(operator: Page, deliveries: dict[str, str]) -> None:
     """At once, when the theme is changed, and after a reload."""
-    frame = callbacks(operator)
+    frame = opened(operator)
     background = "() => getComputedStyle(document.body).backgroundColor"
-    inner = next(one for one in operator.frames if one.url.endswith("/ringback/callbacks/"))
+    inner = inside(operator)
     light = inner.evaluate(background)
     operator.evaluate("document.documentElement.classList.replace('light', 'dark')")
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
     assert inner.evaluate(background) != light
     operator.evaluate("localStorage.setItem('theme', 'dark')")
-    frame = callbacks(operator)
+    frame = navigated(operator)
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
-    frame.get_by_label("Run id contains").fill("page_")
-    expect(frame.locator("tr.row")).to_have_count(len(RUNS))
     shot(operator, "callbacks-dark")
     operator.evaluate("localStorage.setItem('theme', 'light')")
 
 
-def test_the_page_fits_a_narrow_window(operator: Page, deliveries: dict[str, str]) -> None:
+def test_the_portal__fits_a_narrow_window(operator: Page, deliveries: dict[str, str]) -> None:
     """At 360 pixels nothing has to be scrolled sideways, also with a delivery open."""
     size = operator.viewport_size
     assert size is not None
-    operator.goto("/ringback/callbacks/?run_id_contains=page_")
+    operator.goto("/ringback/callbacks/?run_id_contains=portal__")
     operator.set_viewport_size({"width": 360, "height": 760})
     expect(operator.locator("tr.row")).to_have_count(len(RUNS))
     shot(operator, "callbacks-narrow")
@@ -288,7 +324,7 @@ def test_the_page_fits_a_narrow_window(operator: Page, deliveries: dict[str, str
     operator.set_viewport_size(size)
 
 
-def test_where_nothing_has_rung_the_page_says_how_to(operator: Page) -> None:
+def test_where_nothing_has_rung_the_portal__says_how_to(operator: Page) -> None:
     """Three steps, each with what to type; and no filter that could hide anything."""
     nothing = {"now": time.time(), "may_edit": True, "rows": [], "next": None, "searched_to": None, "relays": None}
     answer = json.dumps({**nothing, "no_outbox": "there is no outbox yet"})
@@ -310,13 +346,11 @@ def test_who_may_only_look_sends_nothing_again(
 ) -> None:
     """A viewer sees the deliveries and no button; and what his window is made to send is refused."""
     with signed_in(browser, airflow, "vera") as page:
-        frame = callbacks(page)
-        frame.get_by_label("Run id contains").fill("page_")
-        expect(frame.locator("tr.row")).to_have_count(len(RUNS))
+        frame = opened(page)
         row(frame, RUNS["refused"]).get_by_role("button").click()
         expect(frame.locator(".detail")).to_contain_text("Nothing was sent")
-        expect(frame.get_by_role("button", name=re.compile("^Send"))).to_have_count(0)
-        inner = next(one for one in page.frames if "/ringback/callbacks/" in one.url)
+        expect(frame.get_by_role("button", name=re.compile("again|Send now"))).to_have_count(0)
+        inner = inside(page)
         send = """async (order) => (await fetch("api/redeliver", {
             method: "POST", headers: {"content-type": "application/json"}, body: JSON.stringify(order)})).status"""
         assert inner.evaluate(send, {"event_ids": [deliveries[RUNS["refused"]]]}) == 403
@@ -331,7 +365,7 @@ def test_who_is_not_signed_in_gets_nothing(browser: Browser, airflow: LocalAirfl
     for path in ("", "callbacks.js", "api/deliveries", f"api/deliveries/{deliveries[RUNS['dead']]}"):
         answer = context.request.get(f"/ringback/callbacks/{path}")
         assert answer.status == 401
-        assert "page_" not in answer.text()
+        assert "portal__" not in answer.text()
     context.close()
 
 
@@ -343,7 +377,7 @@ def test_no_secret_is_sent_to_the_browser(operator: Page, deliveries: dict[str, 
         assert SECRET not in answer.text()
 
 
-def test_the_page_asks_no_other_host_and_breaks_no_rule(operator: Page, airflow: LocalAirflow) -> None:
+def test_the_portal__asks_no_other_host_and_breaks_no_rule(operator: Page, airflow: LocalAirflow) -> None:
     """In all that the operator did; a browser says in its console what a policy forbids."""
     seen = operator.seen  # type: ignore[attr-defined]
     assert len(seen.requests) > 50

@@ -87,9 +87,9 @@ function attempts({ attempts_made: made }) {
           el(
             "p",
             { class: "attempt-line" },
-            el("span", { class: "code" }, attempt.status ?? "no answer"),
+            el("span", { class: "code" }, attempt.status ?? (attempt.duration > 0 ? "no answer" : "not sent")),
             el("span", {}, `by the ${SENDERS[attempt.sender] ?? attempt.sender}`),
-            el("span", { class: "muted" }, `took ${duration(attempt.duration)}`),
+            attempt.duration > 0 ? el("span", { class: "muted" }, `took ${duration(attempt.duration)}`) : null,
             el("time", { class: "muted", datetime: new Date(attempt.at * 1000).toISOString() }, exact(attempt.at)),
           ),
           attempt.error && el("p", { class: "attempt-error" }, attempt.error),

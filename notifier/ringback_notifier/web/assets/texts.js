@@ -63,8 +63,7 @@ export function relative(seconds, now) {
 }
 
 export function duration(seconds) {
-  if (seconds < 0.0005) return "–";
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 1) return `${Math.ceil(seconds * 1000)} ms`;
   if (seconds < 100) return `${seconds.toFixed(1)} s`;
   return `${Math.round(seconds)} s`;
 }
