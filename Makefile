@@ -94,6 +94,8 @@ bench: $(READY) ## Measure what the README claims; half an hour
 	$(BIN)/python -m benchmarks.postgres_drivers
 	$(BIN)/python -m benchmarks.relay_throughput
 	$(BIN)/python -m benchmarks.relay_throughput --sweep
+	$(BIN)/python -m benchmarks.outbox_page
+	$(BIN)/python -m benchmarks.outbox_page --writes --events 200000 --rounds 5
 	$(BIN)/python -m benchmarks.ring_latency
 	$(BIN)/python -m benchmarks.api_load
 

@@ -47,15 +47,15 @@ _BYTES = {"sqlite": "zeroblob(:body)", "postgresql": "convert_to(repeat(md5(CAST
 
 def fill(outbox: Outbox, count: int) -> None:
     """Write rows, the latest created now, and have the database look at them, as its own housekeeping would."""
-    with outbox._database.writing() as connection:
+    with outbox._database.reading() as connection:
         kind = connection.dialect.name
-        statement = _ROWS.format(body=_BYTES[kind])
         if kind == "sqlite":
-            # There a WITH may stand before the INSERT; PostgreSQL takes it in the same place.
-            statement = statement.replace("double precision", "real")
-        connection.execute(
-            text(_TABLE[kind] + statement), {"count": count, "now": NOW, "spacing": SPACING, "body": _BODY}
-        )
+            connection.execute(text("PRAGMA cache_size = -1000000"))  # or its indexes are written many times over
+    statement = _TABLE[kind] + _ROWS.format(body=_BYTES[kind])
+    if kind == "sqlite":
+        statement = statement.replace("double precision", "real")
+    with outbox._database.writing() as connection:
+        connection.execute(text(statement), {"count": count, "now": NOW, "spacing": SPACING, "body": _BODY})
     if kind == "postgresql":
         with outbox._database.reading() as connection:
             connection.execute(text("VACUUM ANALYZE ringback_event"))

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Connection, Text, any_, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from ringback_notifier.outbox._filter import EventFilter
+from ringback_notifier.outbox._filter import EventFilter, can_be_stored
 from ringback_notifier.outbox._schema import events
 from ringback_notifier.outbox._ways import Known
 
@@ -44,4 +44,4 @@ def one_of(connection: Connection, column: ColumnElement[str], values: Collectio
     wanted = sorted(set(values))
     if connection.dialect.name == "sqlite":
         return column.in_(select(func.json_each(json.dumps(wanted)).table_valued("value").c.value))
-    return column == any_(literal([value for value in wanted if "\x00" not in value], ARRAY(Text)))
+    return column == any_(literal([value for value in wanted if can_be_stored(value)], ARRAY(Text)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ringback_notifier.outbox._rows import Status
 
-__all__ = ["EVERYTHING", "EventFilter"]
+__all__ = ["EVERYTHING", "EventFilter", "can_be_stored"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,23 +34,19 @@ class EventFilter:
     @property
     def leaves_nothing(self) -> bool:
         """Whether no row can be meant, so that no database need be asked."""
-        return (
-            (self.statuses is not None and not self.statuses)
-            or (
-                self.dag_ids is not None
-                and (not self.dag_ids if self.dag_id is None else self.dag_id not in self.dag_ids)
-            )
-            or any(not _can_be_stored(text) for text in self._texts())
-        )
-
-    def _texts(self) -> Iterator[str]:
+        if self.statuses is not None and not self.statuses:
+            return True
+        if self.dag_ids is not None:
+            readable = {dag_id for dag_id in self.dag_ids if can_be_stored(dag_id)}
+            if not readable or (self.dag_id is not None and self.dag_id not in readable):
+                return True
         asked = (self.dag_id, self.run_id, self.run_id_contains, self.destination)
-        yield from (text for text in asked if text is not None)
+        return not all(text is None or can_be_stored(text) for text in asked)
 
 
 EVERYTHING = EventFilter()
 
 
-def _can_be_stored(text: str) -> bool:
+def can_be_stored(text: str) -> bool:
     """Say whether a row may hold this: PostgreSQL raises for NUL, and UTF-8 has no lone surrogates."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

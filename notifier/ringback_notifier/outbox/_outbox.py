@@ -277,14 +277,26 @@ class Outbox:
             return _redelivering.redeliver(connection, asked, after=after, limit=limit, looks=LOOKS, now=now)
 
     def count_redeliverable(
-        self, asked: EventFilter = EVERYTHING, *, cap: int = 10_000, looks: int = COUNTING
+        self,
+        asked: EventFilter = EVERYTHING,
+        *,
+        event_ids: Collection[str] | None = None,
+        cap: int = 10_000,
+        looks: int = COUNTING,
     ) -> Count:
         """Return how many events :meth:`redeliver` would make due, step by step, or how many at least.
 
         :raises ValueError: as there.
         """
         with self._database.reading() as connection:
+            if event_ids is not None:
+                return _redelivering.count_these(connection, asked, event_ids)
             return _redelivering.count_redeliverable(connection, asked, cap=cap, looks=looks)
+
+    def count_purgeable(self, *, before: float, cap: int = 100_000) -> Count:
+        """Return how many rows :meth:`purge` would delete, or how many at least."""
+        with self._database.reading() as connection:
+            return _maintenance.count_purgeable(connection, before=before, cap=cap)
 
     def purge(self, *, before: float, limit: int = 1000) -> int:
         """Delete what was settled, and hints that were created, before a moment; call it until it returns 0."""

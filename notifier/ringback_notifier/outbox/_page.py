@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from sqlalchemy import Connection, select
 
-from ringback_notifier.outbox._filter import EventFilter
+from ringback_notifier.outbox._filter import EventFilter, can_be_stored
 from ringback_notifier.outbox._many import among, chunks
 from ringback_notifier.outbox._schema import events
 from ringback_notifier.outbox._search import found, furthest, span_of
@@ -16,10 +16,10 @@ from ringback_notifier.outbox._ways import ways_of
 
 __all__ = ["COUNTING", "LOOKS", "event", "page"]
 
-LOOKS = 20_000
+LOOKS = 10_000
 """Rows that one request for a page looks at."""
 
-COUNTING = 10_000
+COUNTING = 6_000
 """Rows that one request for numbers looks at, in the first place."""
 
 _SUMMARY = tuple(field.name for field in fields(EventSummary))
@@ -38,6 +38,8 @@ def page(connection: Connection, asked: EventFilter, *, after: Cursor | None, li
 
 
 def event(connection: Connection, event_id: str) -> EventRow | None:
+    if not can_be_stored(event_id):
+        return None
     row = connection.execute(select(events).where(events.c.event_id == event_id)).one_or_none()
     return None if row is None else EventRow(**row._mapping)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from ringback_notifier.outbox._conditions import conditions_of
 from ringback_notifier.outbox._counting import count
-from ringback_notifier.outbox._filter import EventFilter
-from ringback_notifier.outbox._locking import Condition, by_id
+from ringback_notifier.outbox._filter import EventFilter, can_be_stored
+from ringback_notifier.outbox._locking import by_id
 from ringback_notifier.outbox._many import among, chunks
 from ringback_notifier.outbox._rows import Status
 from ringback_notifier.outbox._schema import events
@@ -19,7 +19,7 @@ from ringback_notifier.outbox._shown import Count, Cursor, Redelivered
 from ringback_notifier.outbox._wake import wake
 from ringback_notifier.outbox._ways import ways_of
 
-__all__ = ["count_redeliverable", "redeliver", "redeliver_these"]
+__all__ = ["count_redeliverable", "count_these", "redeliver", "redeliver_these"]
 
 _BY_DEFAULT: tuple[Status, ...] = ("dead", "gone", "refused")
 _POSSIBLE: tuple[Status, ...] = (*_BY_DEFAULT, "delivered", "due")
@@ -64,14 +64,35 @@ def _checked(asked: EventFilter, *, named: bool) -> EventFilter:
     return replace(asked, statuses=statuses)
 
 
-def _make_due(connection: Connection, asked: EventFilter, event_ids: Collection[str], now: float) -> int:
-    conditions: list[Condition] = [*conditions_of(connection, asked, known=None), *_SENDABLE]
+def count_these(connection: Connection, asked: EventFilter, event_ids: Collection[str]) -> Count:
+    asked = _checked(asked, named=True)
+    if asked.leaves_nothing:
+        return Count(0, False)
+    conditions = _conditions(connection, asked)
+    number = 0
+    for chunk in _named(event_ids):
+        these = select(func.count()).where(*conditions, among(connection, events.c.event_id, chunk))
+        number += connection.execute(these).scalar_one()
+    return Count(number, False)
+
+
+def _conditions(connection: Connection, asked: EventFilter) -> list[ColumnElement[bool]]:
+    conditions = [*conditions_of(connection, asked, known=None), *_SENDABLE]
     if asked.since is not None:
         conditions.append(events.c.created_at >= asked.since)
     if asked.until is not None:
         conditions.append(events.c.created_at < asked.until)
+    return conditions
+
+
+def _named(event_ids: Collection[str]) -> Iterator[list[str]]:
+    return chunks(sorted(event_id for event_id in set(event_ids) if can_be_stored(event_id)))
+
+
+def _make_due(connection: Connection, asked: EventFilter, event_ids: Collection[str], now: float) -> int:
+    conditions = _conditions(connection, asked)
     again = 0
-    for chunk in chunks(sorted(set(event_ids))):
+    for chunk in _named(event_ids):
         these = by_id(connection, *conditions, among(connection, events.c.event_id, chunk))
         made = connection.execute(
             update(events)

@@ -192,6 +192,8 @@ def _range(
 def _within(stream: Stream, key: ColumnElement[str] | None, span: Span) -> list[Condition]:
     row: list[ColumnElement[Any]] = [events.c.created_at, events.c.event_id]
     lower, upper = (_values(end) for end in span)
+    if (stream.column is None) != (key is None):
+        raise ValueError("a range of an index needs the key that it begins with")
     if stream.column is not None and key is not None:
         row, lower, upper = [stream.column, *row], [key, *lower], [key, *upper]
     conditions: list[Condition] = [tuple_(*row) < tuple_(*upper), tuple_(*row) >= tuple_(*lower)]
@@ -210,8 +212,7 @@ def _table_of(connection: Connection, keys: Sequence[str]) -> FromClause:
     if connection.dialect.name == "sqlite":
         given = func.json_each(json.dumps(keys)).table_valued("value").alias("given")
         return select(given.c.value.label("key")).subquery("keys")
-    storable = [key for key in keys if "\x00" not in key]
-    return func.unnest(literal(storable, ARRAY(Text))).table_valued("key").render_derived("keys")
+    return func.unnest(literal(keys, ARRAY(Text))).table_valued("key").render_derived("keys")
 
 
 def _newest_of(keys: FromClause, each: FromClause, limit: int) -> Select[Any]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,8 @@ def connect(path: str, *, wait: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode=rw", uri=True, timeout=wait, isolation_level=None, check_same_thread=False
     )
+    # What is no UTF-8, which only another program writes, makes no row unreadable.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     # In WAL mode this loses nothing when a process dies, and the latest commits, never more, when the power fails:
     # events are then sent again, or found again by the sweep.
     try:

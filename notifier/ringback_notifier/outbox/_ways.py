@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from sqlalchemy import Column, TextClause
 
 from ringback_notifier.outbox._event_row import SETTLED_STATUSES
-from ringback_notifier.outbox._filter import EventFilter
+from ringback_notifier.outbox._filter import EventFilter, can_be_stored
 from ringback_notifier.outbox._rows import Status
 from ringback_notifier.outbox._schema import HAS_DESTINATION, OPEN, SETTLED, events
 
@@ -86,4 +86,7 @@ def _by_one(known: Known, key: str, part: TextClause | None = None) -> Way:
 
 
 def _by(known: Known, keys: Collection[str], part: TextClause | None = None) -> Way:
-    return Way(streams=(Stream(column=events.c[known], keys=tuple(sorted(set(keys))), part=part),), known=known)
+    return Way(
+        streams=(Stream(column=events.c[known], keys=tuple(sorted(filter(can_be_stored, set(keys)))), part=part),),
+        known=known,
+    )
