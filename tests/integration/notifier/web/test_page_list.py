@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import SECRET, URL, Browser, Manager, Put
+from page_world import SECRET, URL, Manager, Put, Sign
 
 from ringback_notifier.outbox import Outbox
-
-Sign = Callable[[str | None], Browser]
 
 
 def test_deliveries_are_listed_newest_first(browser: Sign, put: Put) -> None:

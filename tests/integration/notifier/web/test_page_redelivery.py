@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import HERE, ORDER, Browser, Put
+from page_world import HERE, ORDER, Put, Sign
 
 from ringback_notifier.outbox import Outbox
-
-Sign = Callable[[str | None], Browser]
 
 
 @pytest.mark.parametrize("status", ["dead", "gone", "refused", "delivered", "due"])

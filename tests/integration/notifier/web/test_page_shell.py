@@ -6,14 +6,13 @@ import asyncio
 import re
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conftest import HERE, ORDER, Browser, Manager, Put
 from fastapi import FastAPI
+from page_world import HERE, ORDER, Browser, Manager, Put, Sign
 
 from ringback_notifier._key_endpoint import KeyEndpoint
 from ringback_notifier.outbox import Outbox
@@ -21,8 +20,6 @@ from ringback_notifier.web import _application, _assets, _entry
 from ringback_notifier.web._headers import SECURITY
 
 ASSETS = Path(_assets.__file__).parent / "assets"
-
-Sign = Callable[[str | None], Browser]
 
 
 @pytest.mark.parametrize(
