@@ -89,6 +89,7 @@ class Row {
 
   update(delivery, now) {
     const said = JSON.stringify(delivery);
+    const [run, ending, target, next, when] = this.cells;
     const changed = this.said !== null && this.said !== said;
     if (this.said !== said) {
       this.line.dataset.status = delivery.status;
@@ -97,20 +98,19 @@ class Row {
       this.status.title = MEANINGS[delivery.status];
       fill(this.status, el("span", { class: "dot", "aria-hidden": "true" }), LABELS[delivery.status]);
       this.button.setAttribute("aria-label", `${LABELS[delivery.status]}: ${delivery.dag_id}, run ${delivery.run_id}`);
+      fill(
+        run,
+        el("span", { class: "dag" }, delivery.dag_id),
+        el("span", { class: "run-id", title: delivery.run_id }, delivery.run_id),
+      );
+      fill(ending, delivery.state ? el("span", { class: `ending e-${delivery.state}` }, delivery.state) : "–");
+      fill(
+        target,
+        el("span", {}, delivery.destination ?? "–"),
+        delivery.url ? el("span", { class: "url", title: delivery.url }, delivery.url) : null,
+      );
     }
     this.said = said;
-    const [run, ending, target, next, when] = this.cells;
-    fill(
-      run,
-      el("span", { class: "dag" }, delivery.dag_id),
-      el("span", { class: "run-id", title: delivery.run_id }, delivery.run_id),
-    );
-    fill(ending, delivery.state ? el("span", { class: `ending e-${delivery.state}` }, delivery.state) : "–");
-    fill(
-      target,
-      el("span", {}, delivery.destination ?? "–"),
-      delivery.url ? el("span", { class: "url", title: delivery.url }, delivery.url) : null,
-    );
     fill(next, nextStep(delivery, now));
     fill(when, time(delivery.created_at, now));
     return changed;
