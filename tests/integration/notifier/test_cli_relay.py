@@ -74,52 +74,6 @@ def fill(url: str, *events: tuple[int, str, float]) -> None:
     outbox.close()
 
 
-def statuses(url: str) -> dict[str, str | None]:
-    outbox = Outbox.open(url, wait=1)
-    found = {f"msg_{number}": outbox.status_of(f"msg_{number}") for number in range(1, 5)}
-    outbox.close()
-    return {event_id: status for event_id, status in found.items() if status}
-
-
-def test_one_event_is_sent_again_by_its_id(ringback: Ringback, url: str) -> None:
-    """It becomes due, and no other does."""
-    fill(url, (1, "sales", HOUR), (2, "sales", HOUR))
-    done = ringback("relay", "redeliver", "msg_1")
-    assert (done.returncode, done.stdout) == (0, "1 event is due again; a relay delivers them.\n"), done.stderr
-    assert statuses(url) == {"msg_1": "due", "msg_2": "gone"}
-
-
-def test_a_time_range_is_sent_again(ringback: Ringback, url: str) -> None:
-    """Ages and times say which, and ``--dag`` narrows it."""
-    fill(url, (1, "sales", HOUR), (2, "sales", 5 * HOUR), (3, "other", HOUR), (4, "sales", 0.1 * HOUR))
-    done = ringback("relay", "redeliver", "--since", "2h", "--until", "30m", "--dag", "sales")
-    assert done.stdout == "1 event is due again; a relay delivers them.\n", done.stderr
-    assert statuses(url) == {"msg_1": "due", "msg_2": "gone", "msg_3": "gone", "msg_4": "gone"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "name events, or a time range with --since"),
-        (("--since", "yesterday"), "neither a time such as"),
-    ],
-)
-def test_a_selection_that_selects_nothing_is_explained(
-    ringback: Ringback, arguments: tuple[str, ...], said: str
-) -> None:
-    """Everything at once is never meant by leaving something out."""
-    done = ringback("relay", "redeliver", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-
-
-def test_nothing_to_send_again_is_told_by_the_exit_code(ringback: Ringback, url: str) -> None:
-    """A script notices that the id was wrong."""
-    fill(url)
-    done = ringback("relay", "redeliver", "msg_9")
-    assert (done.returncode, done.stdout) == (1, "0 events are due again; a relay delivers them.\n")
-
-
 def test_migrating_makes_no_file(ringback: Ringback, tmp_path: Path) -> None:
     """It would belong to whoever typed the command, root perhaps, and Airflow's components could not use it."""
     done = ringback("outbox", "migrate")
