@@ -294,7 +294,7 @@ def test_a_run_has_a_tab_with_its_deliveries(operator: Page, deliveries: dict[st
     shot(operator, "callbacks-run")
 
 
-def test_the_portal__is_dark_where_airflow_is(operator: Page, deliveries: dict[str, str]) -> None:
+def test_the_page_is_dark_where_airflow_is(operator: Page, deliveries: dict[str, str]) -> None:
     """At once, when the theme is changed, and after a reload."""
     frame = opened(operator)
     background = "() => getComputedStyle(document.body).backgroundColor"
@@ -310,7 +310,7 @@ def test_the_portal__is_dark_where_airflow_is(operator: Page, deliveries: dict[s
     operator.evaluate("localStorage.setItem('theme', 'light')")
 
 
-def test_the_portal__fits_a_narrow_window(operator: Page, deliveries: dict[str, str]) -> None:
+def test_the_page_fits_a_narrow_window(operator: Page, deliveries: dict[str, str]) -> None:
     """At 360 pixels nothing has to be scrolled sideways, also with a delivery open."""
     size = operator.viewport_size
     assert size is not None
@@ -324,7 +324,7 @@ def test_the_portal__fits_a_narrow_window(operator: Page, deliveries: dict[str, 
     operator.set_viewport_size(size)
 
 
-def test_where_nothing_has_rung_the_portal__says_how_to(operator: Page) -> None:
+def test_where_nothing_has_rung_the_page_says_how_to(operator: Page) -> None:
     """Three steps, each with what to type; and no filter that could hide anything."""
     nothing = {"now": time.time(), "may_edit": True, "rows": [], "next": None, "searched_to": None, "relays": None}
     answer = json.dumps({**nothing, "no_outbox": "there is no outbox yet"})
@@ -377,7 +377,7 @@ def test_no_secret_is_sent_to_the_browser(operator: Page, deliveries: dict[str, 
         assert SECRET not in answer.text()
 
 
-def test_the_portal__asks_no_other_host_and_breaks_no_rule(operator: Page, airflow: LocalAirflow) -> None:
+def test_the_page_asks_no_other_host_and_breaks_no_rule(operator: Page, airflow: LocalAirflow) -> None:
     """In all that the operator did; a browser says in its console what a policy forbids."""
     seen = operator.seen  # type: ignore[attr-defined]
     assert len(seen.requests) > 50
