@@ -110,7 +110,7 @@ def counted(
     counts: Counter[Status] = Counter()
     for stream in way.streams:
         # The limit is never reached, but tells PostgreSQL that it need not prepare for all rows of the table.
-        rows = _all_of(connection, stream, span, conditions, [events.c.status]).limit(looks).subquery()
+        rows = _all_of(connection, stream, span, conditions, [events.c.status], looks).subquery()
         for status, number in connection.execute(select(rows.c.status, func.count()).group_by(rows.c.status)):
             counts[status] += number
     return counts
@@ -144,7 +144,7 @@ def _newest(connection: Connection, stream: Stream, span: Span, conditions: Cond
         rows = _range(stream, _only(stream.keys), span).where(*_opaque(conditions)).limit(limit)
     elif connection.dialect.name == "sqlite":
         rows = (
-            _all_of(connection, stream, span, conditions, [events.c.created_at, events.c.event_id])
+            _all_of(connection, stream, span, conditions, [events.c.created_at, events.c.event_id], None)
             .order_by(events.c.created_at.desc(), events.c.event_id.desc())
             .limit(limit)
         )
@@ -156,11 +156,16 @@ def _newest(connection: Connection, stream: Stream, span: Span, conditions: Cond
 
 
 def _all_of(
-    connection: Connection, stream: Stream, span: Span, conditions: Conditions, columns: Sequence[ColumnElement[Any]]
+    connection: Connection,
+    stream: Stream,
+    span: Span,
+    conditions: Conditions,
+    columns: Sequence[ColumnElement[Any]],
+    most: int | None,
 ) -> Select[Any]:
     """Select all rows, in no order."""
     if len(stream.keys) < 2:
-        return _range(stream, _only(stream.keys), span, columns).where(*_opaque(conditions))
+        return _range(stream, _only(stream.keys), span, columns).where(*_opaque(conditions)).limit(most)
     keys = _table_of(connection, stream.keys)
     if connection.dialect.name == "sqlite":  # which knows no LATERAL, but takes what comes first for the outer loop
         return (
@@ -168,7 +173,7 @@ def _all_of(
             .select_from(keys.join(events, true()))
             .where(*_within(stream, keys.c.key, span), *_opaque(conditions))
         )
-    each = _range(stream, keys.c.key, span, columns).where(*_opaque(conditions)).lateral()
+    each = _range(stream, keys.c.key, span, columns).where(*_opaque(conditions)).limit(most).lateral()
     return select(*each.c).select_from(keys.join(each, true()))
 
 
