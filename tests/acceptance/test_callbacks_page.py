@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from callbacks_browser import chromium, signed_in
 from conftest import LONG, ROOT
-from playwright.sync_api import Browser, Frame, FrameLocator, Locator, Page, expect
+from playwright.sync_api import Browser, Frame, FrameLocator, Locator, Page, Route, expect
 
 from demo.local_airflow import LocalAirflow
 from demo.local_relay import running_relay
@@ -339,6 +340,48 @@ def test_where_nothing_has_rung_the_page_says_how_to(operator: Page) -> None:
         expect(operator.locator("#empty")).to_contain_text(typed)
     expect(operator.locator("#controls")).to_be_hidden()
     operator.unroute("**/api/deliveries?*")
+
+
+def test_one_goes_back_page_by_page_and_further_than_one_search_goes(operator: Page) -> None:
+    """Older and newer, one page at a time; a search that was cut short says how far it came, and goes on when asked."""
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        after = parse_qs(urlsplit(route.request.url).query).get("after", [""])[0]
+        asked.append(after)
+        start = int(after or 0)
+        rows = [] if start >= 100 else [delivery(number) for number in range(start, start + 50)]
+        said = {"rows": rows, "next": str(start + 50), "searched_to": None if rows else 1_790_000_000.0 - start}
+        relays = {"alive": 1, "known": True}
+        route.fulfill(json={"now": time.time(), "may_edit": False, "relays": relays, **said})
+
+    operator.route("**/api/deliveries?*", answer)
+    operator.goto("/ringback/callbacks/")
+    expect(operator.locator("tr.row").last).to_contain_text("run_49")
+    expect(operator.get_by_role("button", name="Newer")).to_be_disabled()
+    operator.get_by_role("button", name="Older").click()
+    expect(operator.locator("tr.row").last).to_contain_text("run_99")
+    expect(operator.locator("tr.row")).to_have_count(50)
+    operator.get_by_role("button", name="Newer").click()
+    expect(operator.locator("tr.row").first).to_contain_text("run_0")
+
+    operator.get_by_role("button", name="Older").click()
+    expect(operator.locator("tr.row").first).to_contain_text("run_50")
+    operator.get_by_role("button", name="Older").click()
+    expect(operator.locator("#searched")).to_contain_text("nothing found so far")
+    asked.clear()
+    operator.get_by_role("button", name="Search further back").click()
+    expect(operator.locator("#page-number")).to_have_text("Page 4")
+    assert asked[0] == "500"  # eight steps of fifty lie between
+    operator.unroute("**/api/deliveries?*")
+
+
+def delivery(number: int) -> dict[str, object]:
+    """A row of the list, as the page is told of it."""
+    nothing = dict.fromkeys(("destination", "url", "due_at", "settled_at"))
+    known = {"status": "delivered", "state": "success", "dag_id": "d", "reported_by": "task", "attempts": 0}
+    rest = {"id": f"msg_{number}", "run_id": f"run_{number}", "created_at": time.time() - number}
+    return {**nothing, **known, **rest, "may_redeliver": False}
 
 
 def test_who_may_only_look_sends_nothing_again(
