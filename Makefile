@@ -15,8 +15,8 @@ RESOLVE   := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --n
 PARALLEL  := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration acceptance least-privilege nginx coverage bench bench-quick chaos \
-	chaos-receiver forge schema constraints clean
+.PHONY: help setup demo test lint types unit integration acceptance chromium least-privilege screenshots nginx \
+	coverage bench bench-quick chaos chaos-receiver forge schema constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,8 @@ $(FAB_READY): $(READY) constraints-fab.txt
 	$(FAB_VENV)/bin/python -m pip install --quiet -c constraints-fab.txt -e '.[airflow,outbox,postgres]' $(FAB)
 	@touch $@
 
-demo: $(READY) ## A real Airflow rings a real receiver: watch it happen
-	@$(BIN)/python -m demo
+demo: $(READY) ## A real Airflow rings a real receiver: watch it happen; KEEP=1 leaves it up to look around
+	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: lint types unit integration acceptance ## Everything that must be green
 
@@ -59,11 +59,21 @@ unit: $(READY) ## Fast tests, no servers
 integration: $(READY) ## Real databases, real sockets, a built wheel
 	$(BIN)/python -m pytest $(PARALLEL) tests/integration
 
-acceptance: $(READY) $(FAB_READY) ## A real Airflow
+acceptance: $(READY) $(FAB_READY) chromium ## A real Airflow, and a real browser
 	$(BIN)/python -m pytest tests/acceptance
+
+# What Chromium needs to draw text comes with it only where recommended packages do.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	       && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; } \
+	  || { echo "The page Callbacks is tested in Chromium (Debian: apt-get install chromium)"; exit 1; }
 
 least-privilege: $(READY) $(FAB_READY) ## Of those, only the accounts that can do one thing each
 	$(BIN)/python -m pytest tests/acceptance/test_least_privilege.py
+
+screenshots: $(READY) chromium ## Write docs/images: the page Callbacks, with real deliveries
+	RINGBACK_WRITE_SCREENSHOTS=1 $(BIN)/python -m pytest tests/acceptance/test_callbacks_page.py
 
 nginx: $(READY) ## The receiver behind nginx, as docs/deploy.md has it
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null \

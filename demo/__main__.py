@@ -1,15 +1,19 @@
 """``make demo``: trigger runs on a real Airflow and be rung back when each ends.
 
-Exit code 0 only if every expected completion was verified and matched.
+Exit code 0 only if every expected completion was verified and matched.  With ``--keep`` (``make demo KEEP=1``) all of
+it stays up until Ctrl-C, to look around.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -30,6 +34,9 @@ console = Console(highlight=False)
 
 def main() -> int:
     """Run the demo and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo")
+    parser.add_argument("--keep", action="store_true", help="leave everything up until Ctrl-C")
+    keep = parser.parse_args().keep
     console.print(
         Panel(
             "A caller triggers DAG runs on a real Airflow and does [bold]not[/] poll.\n"
@@ -55,7 +62,7 @@ def main() -> int:
                 with console.status("starting Airflow") as status:
                     airflow.start(lambda step: status.update(f"{step} … (half a minute in all)"))
                 console.print(f"A real Airflow is up at {airflow.url} after {time.monotonic() - started:.0f} s.")
-                heard = asyncio.run(make_calls(airflow, key, port, Path(folder)))
+                code = asyncio.run(make_calls(airflow, key, port, Path(folder), keep=keep))
                 with console.status("stopping Airflow"):
                     airflow.stop()
         except AirflowDied as error:
@@ -64,11 +71,11 @@ def main() -> int:
         except KeyboardInterrupt:
             console.print("Interrupted; everything that was started is stopped.")
             return 130
-    return conclude(heard)
+    return code
 
 
-async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: Path) -> list[Heard]:
-    """Start the caller's side, make every call at once, and say what comes back as it comes."""
+async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: Path, *, keep: bool) -> int:
+    """Start the caller's side, make every call at once, say what comes back as it comes, and return the exit code."""
     async with AsyncAirflowClient(
         airflow.url, username=airflow.username, password=airflow.password, timeout=60, trust_env=False
     ) as client:
@@ -81,7 +88,34 @@ async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: 
         )
         async with serving(receiver, port):
             console.print(f"The caller's receiver listens at {receiver.callback_url}.\n")
-            return list(await asyncio.gather(*(make_call(receiver, airflow, client, call) for call in CALLS)))
+            heard = await asyncio.gather(*(make_call(receiver, airflow, client, call) for call in CALLS))
+            code = conclude(heard)
+            if keep:
+                await look_around(airflow)
+            else:
+                console.print(
+                    "make demo KEEP=1 leaves it up: Airflow's page Callbacks shows each delivery.", style="dim"
+                )
+            return code
+
+
+async def look_around(airflow: LocalAirflow) -> None:
+    """Say where there is something to see, and wait until somebody ends it."""
+    console.print(
+        f"\nEvery delivery, with its attempts: [bold]{airflow.url}/plugin/callbacks[/]\n"
+        f"Sign in as {airflow.username} with {airflow.password}.  Ctrl-C stops everything.",
+        markup=True,
+    )
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        loop.add_signal_handler(number, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 async def make_call(receiver: Receiver, airflow: LocalAirflow, client: AsyncAirflowClient, call: Call) -> Heard:
@@ -127,7 +161,7 @@ async def ended_run(client: AsyncAirflowClient, handle: RunHandle) -> DagRun:
         return failed.run
 
 
-def conclude(heard: list[Heard]) -> int:
+def conclude(heard: Sequence[Heard]) -> int:
     """Print the table and return the exit code."""
     table = Table(title="\nWhat the caller knows", title_justify="left")
     for heading in ("DAG", "reported by", "state", "result, or what failed", "the caller knew", ""):

@@ -43,6 +43,7 @@ class LocalAirflow:
     :param database: ``postgresql://…`` of an empty database; else Airflow keeps a SQLite file in its home.
     :param component_settings: by component, what it alone has in its environment.
     :param python: of the environment that Airflow is installed in.
+    :param accounts: names of further accounts of the simple auth manager, each with its role.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LocalAirflow:
         database: str | None = None,
         component_settings: Mapping[str, Mapping[str, str]] | None = None,
         python: Path = Path(sys.executable),
+        accounts: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
         self._python = python
@@ -61,8 +63,8 @@ class LocalAirflow:
         self.url = f"http://127.0.0.1:{self.port}"
         self.username = "admin"
         self.password = secrets.token_urlsafe(12)
-        readers_password = secrets.token_urlsafe(12)
-        self._reader = {"conn_type": "http", "host": self.url, "login": "reader", "password": readers_password}
+        roles = {self.username: "admin", "reader": "viewer", **(accounts or {})}
+        self.passwords = {name: secrets.token_urlsafe(12) for name in roles} | {self.username: self.password}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._component_settings = dict(component_settings or {})
         passwords = home / "passwords.json"
@@ -78,7 +80,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin,reader:viewer",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in roles.items()),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -95,8 +97,7 @@ class LocalAirflow:
             **(_patient_sqlite(home) if database is None else _postgresql(database)),
             **(settings or {}),
         }
-        accounts = {self.username: self.password, "reader": readers_password}
-        passwords.write_text(json.dumps(accounts), encoding="utf-8")
+        passwords.write_text(json.dumps(self.passwords), encoding="utf-8")
 
     def __enter__(self) -> LocalAirflow:
         return self
@@ -210,11 +211,11 @@ class LocalAirflow:
 
     def reader(self) -> dict[str, str]:
         """Return an Airflow connection, such as ``ringback_airflow``, of an account that may only look."""
-        return dict(self._reader)
+        return {"conn_type": "http", "host": self.url, "login": "reader", "password": self.passwords["reader"]}
 
-    def api(self) -> httpx.Client:
-        """Return an HTTP client of the REST API, signed in."""
-        credentials = {"username": self.username, "password": self.password}
+    def api(self, username: str = "admin") -> httpx.Client:
+        """Return an HTTP client of the REST API, signed in with one of the accounts."""
+        credentials = {"username": username, "password": self.passwords[username]}
         answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=60, trust_env=False)
         answer.raise_for_status()
         headers = {"authorization": f"Bearer {answer.json()['access_token']}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "base_hook",
     "retry_settings",
     "server_connection",
+    "shows_external_views",
     "task_instances_in_callback",
     "task_instances_in_worker",
 ]
@@ -107,6 +109,17 @@ def server_connection(conn_id: str) -> Any:
     if failure is not None:
         raise failure
     return None
+
+
+def shows_external_views() -> bool:
+    """Tell whether Airflow's UI shows a plugin's page, and its session cookie opens it: from 3.1.1 on.
+
+    3.1.0 shows it, but moves the session into the browser's storage, where no page's request takes it from.
+    """
+    from airflow import __version__
+
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", __version__)
+    return numbers is not None and tuple(map(int, numbers.groups())) >= (3, 1, 1)
 
 
 def task_instances_in_worker(ti: Any, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:

@@ -117,7 +117,10 @@ def airflow(
     }
     home, database = tmp_path_factory.mktemp("airflow"), postgres.create("airflow")
     no_outbox = {"dag-processor": {"AIRFLOW__RINGBACK__OUTBOX_URL": "sqlite:////dev/null/outbox.db"}}
-    with LocalAirflow(home, dags, settings, database=database, component_settings=no_outbox) as running:
+    accounts = {"vera": "viewer", "otto": "op"}
+    with LocalAirflow(
+        home, dags, settings, database=database, component_settings=no_outbox, accounts=accounts
+    ) as running:
         running.start()
         yield running
 

@@ -55,7 +55,7 @@ def test_airflow_lists_the_endpoint(airflow: LocalAirflow) -> None:
     with airflow.api() as api:
         plugins = api.get("/api/v2/plugins").json()["plugins"]
     (ours,) = [plugin for plugin in plugins if plugin["name"] == "ringback"]
-    assert [app["url_prefix"] for app in ours["fastapi_apps"]] == ["/ringback"]
+    assert [app["url_prefix"] for app in ours["fastapi_apps"]] == ["/ringback/callbacks", "/ringback"]
 
 
 def test_a_connection_in_the_environment_is_served(airflow: LocalAirflow, key: PrivateKey) -> None:

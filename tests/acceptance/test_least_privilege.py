@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from demo.local_airflow import LocalAirflow
 from demo.local_postgres import LocalPostgres
 from demo.local_relay import running_relay
 from demo.serving import serving
+from ringback_notifier.outbox import Outbox, OutboxEvent
 from ringback_receiver import AirflowAuthError, AsyncAirflowClient, Receiver
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +261,119 @@ async def test_the_relay_confirms_and_sweeps_with_its_account(site: Site, receiv
                 admin.patch(run, json={"state": "failed"}).raise_for_status()
             marked = await handle.completion(timeout=LONG)
             assert (marked.state, marked.reported_by) == ("failed", "relay")
+
+
+# --- the page Callbacks: the same permissions decide who sees which deliveries, and who has them sent again
+
+KEEPER = {  # somebody who may clear and mark the runs of one DAG
+    "can_read": ["DAG:sales_report", "DAG Runs"],
+    "can_edit": ["DAG:sales_report", "DAG Runs"],
+}
+DAGS = {"own": "sales_report", "other": "legacy_job", "forgotten": "deleted_long_ago"}
+
+
+@pytest.fixture(scope="module")
+def page(site: Site) -> Site:
+    """Deliveries of two DAGs, and of one that Airflow has forgotten; and an account that keeps one of the DAGs."""
+    with site.api("admin") as admin:
+        permissions = [
+            {"action": {"name": action}, "resource": {"name": resource}}
+            for action, resources in KEEPER.items()
+            for resource in resources
+        ]
+        admin.post("/auth/fab/v1/roles", json={"name": "Keeper", "actions": permissions}).raise_for_status()
+        site.passwords["keeper"] = secrets.token_urlsafe(12)
+        account = {
+            "username": "keeper",
+            "password": site.passwords["keeper"],
+            "email": "keeper@airflow.example",
+            "first_name": "Kee",
+            "last_name": "Per",
+            "roles": [{"name": "Keeper"}],
+        }
+        admin.post("/auth/fab/v1/users", json=account).raise_for_status()
+    with refused(site, "page"):
+        return site
+
+
+@contextmanager
+def refused(site: Site, run_id: str) -> Iterator[Outbox]:
+    """Put a refused delivery of each DAG into that Airflow's outbox, and return it."""
+    outbox = Outbox.open(f"sqlite:///{site.airflow.home}/ringback/outbox.db", wait=30)
+    for name, dag_id in DAGS.items():
+        event = OutboxEvent(
+            event_id=f"msg_{run_id}_{name}",
+            dag_id=dag_id,
+            run_id=run_id,
+            state="success",
+            destination="default",
+            url="https://portal.example/completions",
+            body=b"{}",
+            reported_by="relay",
+            ended_at=None,
+        )
+        outbox.record(event, [], status="refused", due_at=0, now=time.time())
+    yield outbox
+    outbox.close()
+
+
+def sent_again(site: Site, username: str, order: dict[str, object]) -> httpx.Response:
+    """Order as the page does, with one of the accounts."""
+    with site.api(username) as api:
+        return api.post("/ringback/callbacks/api/redeliver", json=order, headers={"origin": site.airflow.url})
+
+
+@pytest.mark.parametrize(
+    ("username", "seen_dags"),
+    [
+        ("portal", {"sales_report"}),
+        ("keeper", {"sales_report"}),
+        ("ringback", {"sales_report", "legacy_job", "deleted_long_ago"}),
+        ("admin", {"sales_report", "legacy_job", "deleted_long_ago"}),
+    ],
+)
+def test_an_account_sees_the_deliveries_of_the_dags_that_it_may_read(
+    page: Site, username: str, seen_dags: set[str]
+) -> None:
+    """In the list, in the counts, and one by one; a forgotten DAG's only if it may read all."""
+    with page.api(username) as api:
+        listed = api.get("/ringback/callbacks/api/deliveries", params={"run_id": "page"}).json()["rows"]
+        counted = api.get("/ringback/callbacks/api/counts", params={"run_id": "page"}).json()["counts"]
+        opened = {
+            dag_id: api.get(f"/ringback/callbacks/api/deliveries/msg_page_{name}").status_code
+            for name, dag_id in DAGS.items()
+        }
+    assert {row["dag_id"] for row in listed} == seen_dags
+    assert counted["refused"]["number"] == len(seen_dags)
+    assert opened == {dag_id: 200 if dag_id in seen_dags else 404 for dag_id in DAGS.values()}
+
+
+@pytest.mark.parametrize(
+    ("username", "statuses"),
+    [
+        ("portal", (403, 404, 404)),  # it may trigger its DAG, and not clear a run of it
+        ("ringback", (403, 403, 403)),
+        ("keeper", (200, 404, 404)),
+        ("admin", (200, 200, 200)),
+    ],
+)
+def test_an_account_has_sent_again_what_it_may_clear(page: Site, username: str, statuses: tuple[int, ...]) -> None:
+    """Each delivery by itself, and of all that match those only."""
+    answers = [sent_again(page, username, {"event_ids": [f"msg_page_{name}"]}).status_code for name in DAGS]
+    assert tuple(answers) == statuses
+    order = {"filter": {"run_id": "page", "until": time.time() + 3_600}, "after": None}
+    assert sent_again(page, username, order).status_code == (200 if 200 in statuses else 403)
+
+
+def test_all_that_match_are_those_that_the_account_may_clear(page: Site) -> None:
+    """Told before, and done."""
+    wanted = {"run_id": "page_all", "until": time.time() + 3_600}
+    with refused(page, "page_all") as outbox:
+        with page.api("keeper") as keeper:
+            assert keeper.get("/ringback/callbacks/api/redeliverable", params=wanted).json()["number"] == 1
+        assert sent_again(page, "keeper", {"filter": wanted, "after": None}).json()["count"] == 1
+        statuses = {name: outbox.status_of(f"msg_page_all_{name}") for name in DAGS}
+    assert statuses == {"own": "due", "other": "refused", "forgotten": "refused"}
 
 
 def test_an_admin_is_refused_none_of_it(seen: Site) -> None:

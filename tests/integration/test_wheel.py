@@ -95,6 +95,14 @@ def test_the_wheel_holds_the_four_packages_and_no_more(wheel: Path) -> None:
     }
 
 
+def test_the_wheel_holds_the_whole_page(wheel: Path) -> None:
+    """What Airflow's UI shows is served from the package; nobody builds or downloads anything."""
+    assets = ROOT / "notifier" / "ringback_notifier" / "web" / "assets"
+    with zipfile.ZipFile(wheel) as archive:
+        for file in assets.iterdir():
+            assert archive.read(f"ringback_notifier/web/assets/{file.name}") == file.read_bytes()
+
+
 def test_the_base_install_is_small(wheel: Path, python: str) -> None:
     """It pulls in neither Airflow nor FastAPI, and can verify."""
     install(python, str(wheel))

@@ -58,6 +58,7 @@ def test_source_roots_are_no_packages(root: str) -> None:
         ("import ringback_notifier.outbox", ["airflow", "sqlalchemy", "alembic", "psycopg", "sqlite3", "msgspec"]),
         ("from ringback_notifier.outbox import Hint, OutboxEvent", ["airflow", "sqlalchemy", "alembic", "psycopg"]),
         ("from ringback_notifier.outbox import Outbox", ["airflow", "alembic", "psycopg", "fastapi"]),
+        ("import ringback_notifier.web._entry", ["airflow", "fastapi", "starlette", "anyio", "sqlalchemy"]),
     ],
 )
 def test_importing_pulls_in_nothing_heavy(code: str, forbidden: list[str]) -> None:
@@ -77,7 +78,14 @@ def test_importing_pulls_in_nothing_heavy(code: str, forbidden: list[str]) -> No
 @pytest.mark.parametrize("loaded", ["the plugin", "its listener"])
 def test_the_plugin_adds_nothing_to_what_its_base_class_loads(loaded: str) -> None:
     """Every component of Airflow imports it, the DAG processor included; only a run that asks costs more."""
-    forbidden = ["ringback_protocol", "ringback_notifier.outbox", "ringback_notifier._delivery", "alembic", "fastapi"]
+    forbidden = [
+        "ringback_protocol",
+        "ringback_notifier.outbox",
+        "ringback_notifier._delivery",
+        "ringback_notifier.web._application",
+        "alembic",
+        "fastapi",
+    ]
     program = (
         "import sys, warnings; warnings.simplefilter('ignore')\n"
         "from airflow.plugins_manager import AirflowPlugin\n"

@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 __all__ = ["HIDDEN", "Body", "secrets_of", "shown_body", "shown_text", "shown_url"]
 
@@ -63,6 +63,7 @@ def secrets_of(url: str | None) -> tuple[str, ...]:
     pieces |= {value for _, value in parse_qsl(parts.query, keep_blank_values=True)}
     pieces |= {value for pair in parts.query.split("&") for value in (pair, pair.partition("=")[2])}
     pieces |= {spelling for piece in pieces for spelling in (unquote(piece), unquote_plus(piece))}
+    pieces |= {quote(piece, safe="") for piece in pieces}
     pieces |= {html.escape(piece) for piece in pieces}
     return tuple(sorted((piece for piece in pieces if len(piece) >= _SHORTEST), key=len, reverse=True))
 

@@ -167,6 +167,7 @@ def test_the_plugin_registers_the_listener_unless_it_is_off(
     """Airflow's plugin manager calls on_load before it asks for listeners."""
     monkeypatch.setattr(RingbackPlugin, "listeners", [])
     monkeypatch.setattr(RingbackPlugin, "fastapi_apps", [])
+    monkeypatch.setattr(RingbackPlugin, "external_views", [])
     if option is not None:
         monkeypatch.setenv("AIRFLOW__RINGBACK__LISTENER", option)
     RingbackPlugin.validate()
@@ -180,13 +181,35 @@ def test_the_plugin_registers_the_listener_unless_it_is_off(
 def test_the_plugin_publishes_the_keys_that_it_is_told_to(
     monkeypatch: pytest.MonkeyPatch, option: str | None, published: list[str]
 ) -> None:
-    """Those of the default destination, if nothing is said; told to publish none, it is not there at all."""
+    """Those of the default destination, if nothing is said; told to publish none, the endpoint is not there at all."""
     monkeypatch.setattr(RingbackPlugin, "listeners", [])
     monkeypatch.setattr(RingbackPlugin, "fastapi_apps", [])
+    monkeypatch.setattr(RingbackPlugin, "external_views", [])
     monkeypatch.setenv("AIRFLOW__RINGBACK__LISTENER", "False")
     if option is not None:
         monkeypatch.setenv("AIRFLOW__RINGBACK__PUBLISH_KEYS", option)
     RingbackPlugin().on_load()
-    assert [app["url_prefix"] for app in RingbackPlugin.fastapi_apps] == (["/ringback"] if published else [])
-    for app in RingbackPlugin.fastapi_apps:
-        assert app["app"]._names == set(published)
+    keys = [app for app in RingbackPlugin.fastapi_apps if app["url_prefix"] == "/ringback"]
+    assert [app["app"]._names for app in keys] == ([set(published)] if published else [])
+    if published:  # requests go to the first application whose prefix fits
+        assert RingbackPlugin.fastapi_apps[-1] is keys[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [("3.0.6", False), ("3.1.0", False), ("3.1.1", True), ("3.3.2", True), ("4.0.0rc1", True), ("dev", False)],
+)
+def test_the_plugin_shows_its_page_where_airflow_can(
+    monkeypatch: pytest.MonkeyPatch, version: str, shown: bool
+) -> None:
+    """Elsewhere it loads without, and does what else it is there for."""
+    monkeypatch.setattr("airflow.__version__", version)
+    for name in ("listeners", "fastapi_apps", "external_views"):
+        monkeypatch.setattr(RingbackPlugin, name, [])
+    monkeypatch.setenv("AIRFLOW__RINGBACK__LISTENER", "False")
+    RingbackPlugin().on_load()
+    prefixes = [app["url_prefix"] for app in RingbackPlugin.fastapi_apps]
+    assert prefixes == (["/ringback/callbacks", "/ringback"] if shown else ["/ringback"])
+    views = {view["destination"]: view["href"] for view in RingbackPlugin.external_views}
+    expected = {"nav": "ringback/callbacks/", "dag_run": "ringback/callbacks/?dag_id={DAG_ID}&run_id={RUN_ID}"}
+    assert views == (expected if shown else {})
