@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import text
 
-from benchmarks._figures import spread
+from benchmarks._figures import ratios
 from ringback_notifier.outbox import Attempt, Outbox, OutboxEvent, Settlement
 
 __all__ = ["write_rates"]
@@ -31,7 +31,7 @@ _NARROW = {
 }
 
 
-def write_rates(outbox: Outbox, rounds: int) -> dict[str, dict[str, float]]:
+def write_rates(outbox: Outbox, rounds: int) -> dict[str, list[float]]:
     """Return events a second with each set of indexes, and the ratio of the two, in turns."""
     numbers = itertools.count()
     rates: dict[str, list[float]] = {"with": [], "without": []}
@@ -43,8 +43,7 @@ def write_rates(outbox: Outbox, rounds: int) -> dict[str, dict[str, float]]:
             rate = _round(outbox, numbers)
             if number:
                 rates[which].append(rate)
-    ratio = [ours / theirs for ours, theirs in zip(rates["with"], rates["without"], strict=True)]
-    return {**{which: spread(values) for which, values in rates.items()}, "ratio": spread(ratio)}
+    return {**rates, "ratio": ratios(rates["with"], rates["without"])}
 
 
 def _empty_of_open(outbox: Outbox) -> None:

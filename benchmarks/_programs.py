@@ -45,6 +45,8 @@ PROGRAMS = (
     Program(name="slow_clients", quick=("--rounds", "2", "--samples", "25")),
     Program(name="postgres_drivers", quick=("--rounds", "3")),
     Program(name="relay_throughput", quick=("--rounds", "2", "--events", "600")),
+    Program(name="outbox_page", quick=("--events", "100000", "--rounds", "3"), seconds=1_200),
+    Program(name="outbox_writes", module="outbox_page", arguments=("--writes", "--events", "200000", "--rounds", "5")),
     # These start an Airflow.
     Program(name="relay_sweep", module="relay_throughput", arguments=("--sweep",)),
     Program(name="ring_latency", seconds=1_200),
