@@ -37,7 +37,9 @@ def send(*arguments: str, key: str = KEY.reveal(), given: str = "") -> Result:
     return CliRunner().invoke(make_app(), ["send", *arguments], input=given, env=variables)
 
 
-@pytest.mark.parametrize(("key", "trusted"), [(KEY.reveal(), KEY.public()), (SECRET.reveal(), SECRET)])
+@pytest.mark.parametrize(
+    ("key", "trusted"), [(KEY.reveal(), KEY.public()), (SECRET.reveal(), SECRET)], ids=["Ed25519", "HMAC"]
+)
 def test_what_is_sent_is_believed(receiver: Server, key: str, trusted: VerificationKey) -> None:
     """By the protocol, with what was asked for in it, whichever scheme signs."""
     url = f"{receiver.url}/204"
@@ -129,7 +131,7 @@ def test_what_cannot_be_sent_is_told(arguments: tuple[str, ...], code: int, said
     assert said in " ".join(done.output.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("key", ["", "whsk_x", str(KEY.public()), "hello"])
+@pytest.mark.parametrize("key", ["", "whsk_x", str(KEY.public()), "hello"], ids=["none", "cut", "public", "word"])
 def test_what_is_no_signing_key_is_told(key: str) -> None:
     """And nothing of it is shown."""
     done = send("http://127.0.0.1:1/", key=key)
