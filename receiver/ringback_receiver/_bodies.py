@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import Context
 from typing import Any
 
 from ringback_protocol import MAX_EVENT_BYTES
@@ -22,17 +23,26 @@ class _Body:
     :param until: when it must be there, on the event loop's clock.
     """
 
-    __slots__ = ("refused", "task", "until")
+    __slots__ = ("cancelled_before", "refused", "task", "until")
 
     def __init__(self, task: asyncio.Task[Any], until: float) -> None:
         self.task = task
         self.until = until
         self.refused: Refused | None = None
+        self.cancelled_before = _cancellations(task)
 
     def refuse(self, why: Refused) -> None:
         """Interrupt whoever reads it."""
         self.refused = why
         self.task.cancel()
+
+    def is_refused_by_us_alone(self) -> bool:
+        """Take our own cancellation back, and tell whether there was no other, as ``asyncio.timeout`` does."""
+        if self.refused is None:
+            return False
+        if hasattr(self.task, "uncancel"):  # from Python 3.11 on
+            self.task.uncancel()
+        return _cancellations(self.task) <= self.cancelled_before
 
 
 class Bodies:
@@ -42,6 +52,8 @@ class Bodies:
     however many of them there are, they keep nobody out.  That is also why they share one alarm: setting one
     for each takes longer than reading most of them.
 
+    It is for one event loop at a time: if another one uses it, what the one before left is forgotten.
+
     :param most: on their way at once.
     :param seconds: within which a body must be there.
     """
@@ -49,8 +61,9 @@ class Bodies:
     def __init__(self, *, most: int, seconds: float) -> None:
         self._most = most
         self._seconds = seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: dict[_Body, None] = {}  # in the order of their time
-        self._alarm_in: asyncio.AbstractEventLoop | None = None  # where one is set
+        self._alarm_is_set = False
 
     async def read(self, receive: Receive) -> bytes:
         """Return the whole body.
@@ -59,19 +72,23 @@ class Bodies:
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
+        if loop is not self._loop:
+            self._loop, self._under_way, self._alarm_is_set = loop, {}, False
         self._make_room()
         body = _Body(task, loop.time() + self._seconds)
-        self._under_way[body] = None
-        if self._alarm_in is not loop:
+        under_way = self._under_way
+        under_way[body] = None
+        if not self._alarm_is_set:
             self._set_alarm(loop, body.until)
         try:
-            return await _joined(receive)
+            return await _joined(receive, body)
         except asyncio.CancelledError:
-            if body.refused is None or _cancelled_by_others_too(task):
+            if not body.is_refused_by_us_alone():
                 raise
+            assert body.refused is not None
             raise body.refused from None
         finally:
-            self._under_way.pop(body, None)
+            under_way.pop(body, None)
 
     def _make_room(self) -> None:
         if len(self._under_way) >= self._most:
@@ -80,12 +97,14 @@ class Bodies:
             oldest.refuse(Refused(503, "too_many_bodies"))
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
-        self._alarm_in = loop
-        loop.call_at(at, self._ring, loop)
+        self._alarm_is_set = True
+        loop.call_at(at, self._ring, loop, context=Context())  # it is not only about this request
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         """Refuse those whose time is over, and set the alarm for the next."""
-        self._alarm_in = None
+        if loop is not self._loop:
+            return
+        self._alarm_is_set = False
         while self._under_way:
             oldest = next(iter(self._under_way))
             if oldest.until > loop.time():
@@ -95,20 +114,22 @@ class Bodies:
             oldest.refuse(Refused(408, "too_slow"))
 
 
-def _cancelled_by_others_too(task: asyncio.Task[Any]) -> bool:
-    """Take our own cancellation back, as ``asyncio.timeout`` does; Python 3.10 does not count them."""
-    return bool(getattr(task, "uncancel", lambda: 0)())
+def _cancellations(task: asyncio.Task[Any]) -> int:
+    """Return how many were asked for and not taken back; Python 3.10 does not count them."""
+    return task.cancelling() if hasattr(task, "cancelling") else 0
 
 
-async def _joined(receive: Receive) -> bytes:
-    body = bytearray()
+async def _joined(receive: Receive, body: _Body) -> bytes:
+    joined = bytearray()
     while True:
         message = await receive()
+        if body.refused is not None:  # and whatever received it has swallowed the cancellation
+            raise asyncio.CancelledError
         if message["type"] == "http.disconnect":
             raise Refused(400, "incomplete")
         chunk = message.get("body", b"")
-        if len(body) + len(chunk) > MAX_EVENT_BYTES:
+        if len(joined) + len(chunk) > MAX_EVENT_BYTES:
             raise Refused(413, "too_large")
-        body += chunk
+        joined += chunk
         if not message.get("more_body", False):
-            return bytes(body)
+            return bytes(joined)

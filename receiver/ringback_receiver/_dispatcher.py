@@ -80,8 +80,8 @@ class Dispatcher:
         self._closing = True
         self._wake.set()
         try:
-            await asyncio.wait([self._loop])
             end = time.monotonic() + timeout
+            await asyncio.wait([self._loop], timeout=timeout + GRACE)  # the store may be slow
             while self._running and (left_seconds := end - time.monotonic()) > 0:
                 await asyncio.wait(self._running, timeout=min(left_seconds, self._lease / 3))
                 with contextlib.suppress(StoreError):  # another replica may run it, then, as after a crash
@@ -142,8 +142,8 @@ class Dispatcher:
                 # Otherwise it is the handler's own, as of a task that it awaits: a failure like any other.
                 await self._note_failure(call, error)
             else:
-                self._handled(call.handler, "done")
                 await self._store.finish_call(call, at=self._clock())
+                self._handled(call.handler, "done")
         except StoreError as error:
             # Its lease ends, and its turn comes again: at least once.
             log.warning("cannot note what came of handler %s: %s", call.handler, error)

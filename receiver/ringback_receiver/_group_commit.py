@@ -7,11 +7,15 @@ store refuses must not fail those that it happens to share a batch with: the bat
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 __all__ = ["MAX_BATCH", "GroupCommit"]
+
+log = logging.getLogger("ringback_receiver")
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -57,7 +61,8 @@ class GroupCommit(Generic[Item, Outcome]):
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
         if self._writer is None:
-            self._writer = asyncio.create_task(self._drain(), name="ringback-group-commit")
+            # In a context of its own: it also works for those who come after whoever is first.
+            self._writer = Context().run(asyncio.create_task, self._drain(), name="ringback-group-commit")
         return future
 
     async def finish(self) -> None:
@@ -96,7 +101,10 @@ class GroupCommit(Generic[Item, Outcome]):
                 if not future.done():
                     future.set_exception(error)
         else:
-            self._written(items, outcomes)
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():  # whoever waited is gone
                     future.set_result(outcome)
+            try:
+                self._written(items, outcomes)
+            except Exception:  # what is written is written, and the next batch is not to suffer
+                log.exception("what follows a commit failed")

@@ -70,6 +70,6 @@ class LoopThread:
                 task.cancel()
             if left:
                 self._loop.run_until_complete(asyncio.wait(left, timeout=_GRACE))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(asyncio.wait_for(self._loop.shutdown_asyncgens(), _GRACE))
         finally:
             self._loop.close()

@@ -39,13 +39,13 @@ class Observer(Protocol):
     """Who is told."""
 
     def received(self, outcome: str) -> None:
-        """Take note that a verified event was answered: what became of it, or why it was put off."""
+        """Take note of a verified event that was sent to us: what became of it, or why it was put off."""
 
     def refused(self, reason: str) -> None:
         """Take note of a request that is no event for us."""
 
     def completed(self, event: CompletionEvent, at: float) -> None:
-        """Take note that an event has resolved its request; ``at`` Unix seconds it is durable."""
+        """Take note that an event that was sent to us has resolved its request; ``at`` Unix seconds it is durable."""
 
     def committed(self, events: int) -> None:
         """Take note of a commit, and how many events shared it."""

@@ -76,17 +76,22 @@ class Opened:
         return recorded.transition
 
     def _recorded(self, events: Sequence[tuple[CompletionEvent, Recorded]]) -> None:
-        self._observer.committed(len(events))
         for event, recorded in events:
             if recorded.tracked is not None and recorded.tracked.settled:
                 self.waiters.settle(recorded.tracked)
-            if recorded.transition is Transition.RESOLVE:
-                self._observer.completed(event, self._clock())
             if recorded.transition in REACHES_HANDLERS:
                 self.dispatcher.wake()
             level = logging.WARNING if recorded.transition in _WORTH_A_WARNING else logging.INFO
             if log.isEnabledFor(level):
                 log_event(log, level, event, recorded.transition.value, destination=self._destination)
+        # Last: it may be anybody's.
+        self._observer.committed(len(events))
+        for event, recorded in events:
+            found_by_us = event.data.reported_by == "reconciler"  # nobody sent it, and its time may be when we looked
+            if not found_by_us:
+                self._observer.received(recorded.transition.value)
+            if recorded.transition is Transition.RESOLVE and not found_by_us:
+                self._observer.completed(event, self._clock())
 
     async def confirm(self, request: PendingRequest) -> None:
         """Note that a run exists, as far as the store can: should it vanish, that means something."""

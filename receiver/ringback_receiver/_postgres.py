@@ -180,13 +180,13 @@ class PostgresStore:
         return await self._writing.run(lambda c: recording.record(c, arrivals), again=True)
 
     def _recorded(self, arrivals: Sequence[Arrival], outcomes: Sequence[Recorded]) -> None:
-        if self._told is not None:
-            self._told([(arrival.event, outcome) for arrival, outcome in zip(arrivals, outcomes, strict=True)])
         self._hints.tell(
             outcome.tracked.request.request_id
             for outcome in outcomes
             if outcome.tracked is not None and outcome.tracked.settled
         )
+        if self._told is not None:
+            self._told([(arrival.event, outcome) for arrival, outcome in zip(arrivals, outcomes, strict=True)])
 
     async def _leave_pending(
         self, request_id: str, state: RequestState, *, reason: str | None, triggers: int | None

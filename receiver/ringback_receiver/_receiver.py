@@ -369,11 +369,9 @@ class Receiver:
             return self._put_off(event, "busy", f"{self._max_waiting} events wait for the store already")
         try:
             with receiving(event, headers):
-                answer = answer_transition(await opened.record(event, bytes(body), received_at=now))
+                return answer_transition(await opened.record(event, bytes(body), received_at=now))
         except StoreError as error:
             return self._put_off(event, error.reason, str(error), status=error.status)
-        self._observer.received(answer.outcome)
-        return answer
 
     def refuse(self, status: int, reason: str, headers: Headers = ()) -> Answer:
         """Answer a request that is no event for us, and log why, in bounds; for adapters of web frameworks.

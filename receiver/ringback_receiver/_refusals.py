@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ringback_protocol.signing import HEADER_ID, ID_FORM
 from ringback_protocol.verifying import Headers
+from ringback_receiver._headers import first_header
 
 __all__ = ["Refusals", "claimed_id"]
 
@@ -54,15 +54,5 @@ class Refusals:
 
 def claimed_id(headers: Headers) -> str | None:
     """Return the event id that a refused request claims, if it has the form of one: anybody may claim it."""
-    try:
-        pairs: Any = getattr(headers, "items", lambda: headers)()
-        for name, value in pairs:
-            if _text(name).lower() == HEADER_ID:
-                return claimed if ID_FORM.fullmatch(claimed := _text(value)) else None
-    except Exception:  # a stranger's object: nothing that goes into a log
-        return None
-    return None
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else str(value, "latin-1")
+    claimed = first_header(headers, HEADER_ID)
+    return claimed if claimed is not None and ID_FORM.fullmatch(claimed) else None

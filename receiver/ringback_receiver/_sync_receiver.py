@@ -82,6 +82,7 @@ class SyncReceiver:
         self.callback_url = callback_url
         self._handlers: list[Callable[[Receiver], None]] = []
         self._lock = threading.Lock()
+        self._lock_of = os.getpid()
         self._running: _Running | None = None
         self._opened_in: int | None = None  # the process in which it is open, or just being opened or closed
         self._closing = False
@@ -98,7 +99,7 @@ class SyncReceiver:
         if self._opened_in not in (None, os.getpid()):
             # The thread is not here, and SQLite believes to hold its locks: https://sqlite.org/howtocorrupt.html, 2.6
             raise ConfigurationError("the receiver was open when this process was forked: open it after the fork")
-        with self._lock:
+        with self._locked():
             if self._closing:
                 raise ReceiverNotOpen
             if self._here() is None:
@@ -116,7 +117,7 @@ class SyncReceiver:
         """Let running handlers finish within ``close_timeout``, then close everything, if it is open here."""
         if self._opened_in != os.getpid():
             return
-        with self._lock:
+        with self._locked():
             running = self._here()
             if running is None:
                 return
@@ -233,7 +234,7 @@ class SyncReceiver:
         return running.run(running.receiver.handle(headers, body))
 
     def _register(self, add: Callable[[Receiver], None]) -> None:
-        with self._lock:
+        with self._locked():
             trial = self._make()
             for each in (*self._handlers, add):
                 each(trial)  # two that cannot be told apart are refused now
@@ -241,6 +242,12 @@ class SyncReceiver:
             running = self._here()
         if running is not None:
             running.run(_called(add, running.receiver))
+
+    def _locked(self) -> threading.Lock:
+        """Return the lock of this process: one that a thread held at a fork is never let go of after it."""
+        if self._lock_of != os.getpid():
+            self._lock, self._lock_of = threading.Lock(), os.getpid()
+        return self._lock
 
     def _here(self) -> _Running | None:
         """Return what is open in this process: threads do not survive a fork."""

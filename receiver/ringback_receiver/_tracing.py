@@ -13,12 +13,14 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ringback_protocol import CompletionEvent
 from ringback_protocol.log_fields import shown
 from ringback_protocol.trace_context import TRACEPARENT, is_traceparent, trace_id_of
 from ringback_protocol.verifying import Headers
+from ringback_receiver._headers import first_header
+from ringback_receiver._span_guard import SpanGuard
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -34,24 +36,27 @@ def _is_used() -> bool:
     """Tell whether somebody has set OpenTelemetry up, and not only installed it."""
     if sys.modules.get("opentelemetry.trace") is None:
         return False
-    from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+    try:
+        from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
 
-    return not isinstance(get_tracer_provider(), ProxyTracerProvider)
+        return not isinstance(get_tracer_provider(), ProxyTracerProvider)
+    except Exception:  # as where the environment names a provider that is not installed
+        return False
 
 
 def triggering(dag_id: str) -> AbstractContextManager[str | None]:
     """Give a span to ask for a run in, as its ``traceparent``, or ``None`` if nobody traces."""
-    return _triggering(dag_id) if _is_used() else _NOTHING
+    return SpanGuard(lambda: _triggering(dag_id)) if _is_used() else _NOTHING
 
 
 def receiving(event: CompletionEvent, headers: Headers) -> AbstractContextManager[None]:
     """Give a span to record an event in."""
-    return _receiving(event, headers) if _is_used() else _NOTHING
+    return SpanGuard(lambda: _receiving(event, headers)) if _is_used() else _NOTHING
 
 
 def handling(handler: str, event: CompletionEvent) -> AbstractContextManager[None]:
     """Give a span to call a handler in."""
-    return _handling(handler, event) if _is_used() else _NOTHING
+    return SpanGuard(lambda: _handling(handler, event)) if _is_used() else _NOTHING
 
 
 @contextlib.contextmanager
@@ -107,7 +112,7 @@ def _before_us(signed: str | None, headers: Headers) -> Context | None:
     here = _traceparent(get_current_span())  # the web framework's, perhaps
     if here is not None and trace_id_of(here) == trace_id_of(signed):
         return None
-    said = _header(headers)
+    said = first_header(headers, TRACEPARENT)
     same = said is not None and is_traceparent(said) and trace_id_of(said) == trace_id_of(signed)
     return _context(said if same else signed)
 
@@ -127,18 +132,3 @@ def _traceparent(span: Span) -> str | None:
     TraceContextTextMapPropagator().inject(carrier, context=set_span_in_context(span))
     found = carrier.get(TRACEPARENT)
     return found if is_traceparent(found) else None
-
-
-def _header(headers: Headers) -> str | None:
-    try:
-        pairs: Any = getattr(headers, "items", lambda: headers)()
-        for name, value in pairs:
-            if _text(name).lower() == TRACEPARENT:
-                return _text(value)
-    except Exception:  # a stranger's object
-        return None
-    return None
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else str(value, "latin-1")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -104,3 +106,27 @@ async def test_whoever_gives_up_has_his_item_written(ledger: Ledger) -> None:
     assert ledger.noted == [(item, item * 10) for item in range(5)]
     assert ledger.batches == [[0, 1, 2, 3, 4]]
     assert [future.result() for future in waiting if not future.cancelled()] == [0, 10, 30, 40]
+
+
+async def test_what_follows_a_commit_may_fail(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever waits has his answer, the next batch is written, and the log says what happened."""
+
+    def fail(items: Sequence[int], outcomes: Sequence[int]) -> None:
+        raise RuntimeError("somebody's observer")
+
+    group = GroupCommit[int, int](ledger.write, is_poison=lambda error: False, written=fail)
+    assert await asyncio.wait_for(asyncio.gather(group.submit(1), group.submit(2)), 5) == [10, 20]
+    assert await asyncio.wait_for(group.submit(3), 5) == 30
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+async def test_writer_belongs_to_no_request(ledger: Ledger) -> None:
+    """It also writes for those who come after whoever is first, so it has nothing of his context."""
+    whose = ContextVar("whose", default="nobody's")
+    seen: list[str] = []
+    group = GroupCommit[int, int](
+        ledger.write, is_poison=lambda error: False, written=lambda items, outcomes: seen.append(whose.get())
+    )
+    whose.set("the first one's")
+    await group.submit(1)
+    assert seen == ["nobody's"]

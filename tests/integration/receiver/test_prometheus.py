@@ -61,6 +61,10 @@ async def test_everything_that_happens_is_counted(
             await receiver.handle(headers, body)
         await receiver.handle(headers, body + b" ")
         await receiver.handle({}, body)
+        gives_up = asyncio.create_task(receiver.handle(*signed(make_event("req_of_another", "run_9"), key)))
+        await asyncio.sleep(0)
+        gives_up.cancel()
+        await until(lambda: value(registry, "events_total", outcome="parked") == 1)
         await until(lambda: value(registry, "handler_calls_total", handler="flaky", outcome="failed") == 1)
         await until(lambda: value(registry, "handler_turns", state="failing") == 2)
     assert value(registry, "events_total", outcome="resolved") == 1
@@ -68,8 +72,8 @@ async def test_everything_that_happens_is_counted(
     assert value(registry, "events_total", outcome="busy") == 0
     assert value(registry, "refusals_total", reason="bad_signature") == 1
     assert value(registry, "refusals_total", reason="missing_header") == 1
-    assert value(registry, "commit_batch_size_count") == 2
-    assert value(registry, "commit_batch_size_sum") == 2
+    assert value(registry, "commit_batch_size_count") == 3
+    assert value(registry, "commit_batch_size_sum") == 3
     assert value(registry, "completion_latency_seconds_count") == 1
     assert value(registry, "handler_calls_total", handler="fine", outcome="done") == 1
     assert value(registry, "handler_calls_total", handler="tired", outcome="given_up") == 1

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from ringing import SOURCE, URL, FakeAirflow, make_event, signed, until
@@ -27,7 +27,7 @@ from ringback_notifier._prepare import event_for, requested
 from ringback_notifier._report import Ending, Site
 from ringback_protocol import PrivateKey
 from ringback_protocol.trace_context import trace_id_of, traceparent_of
-from ringback_receiver import Completion, Receiver, SyncReceiver
+from ringback_receiver import Completion, Receiver, SyncReceiver, _span_guard
 
 pytestmark = pytest.mark.anyio
 
@@ -197,3 +197,26 @@ def test_a_trace_reaches_the_loop_of_a_receiver_that_blocks(
     ):
         receiver.trigger("sales")
     assert trace_id_of(triggers[0]["callback"]["traceparent"]) == f"{span.get_span_context().trace_id:032x}"
+
+
+@pytest.mark.parametrize("moment", ["on_start", "on_end"])
+async def test_a_tracer_that_fails_costs_no_event(
+    opened: Receiver, key: PrivateKey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, moment: str
+) -> None:
+    """What is traced goes on untraced, and the log says why, once."""
+
+    class Broken(SpanProcessor):
+        pass
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise RuntimeError("a broken processor")
+
+    monkeypatch.setattr(Broken, moment, fail)
+    monkeypatch.setattr(_span_guard, "_said", set())
+    provider = TracerProvider()
+    provider.add_span_processor(Broken())
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    runs = [await opened.trigger("sales") for _ in range(2)]
+    for run in runs:
+        assert (await opened.handle(*signed(make_event(run.request_id, run.run_id), key))).status == 204
+    assert caplog.text.count("OpenTelemetry fails") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -81,3 +82,46 @@ async def test_longest_on_its_way_gives_way_to_the_newest() -> None:
     for dawdler in dawdlers[1:]:
         dawdler.cancel()
     await asyncio.gather(*dawdlers, return_exceptions=True)
+
+
+async def test_server_that_swallows_a_cancellation_gains_no_time() -> None:
+    """Its body is refused with whatever comes next, and nothing of the cancellation is left on the task."""
+    taken: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        taken.append(1)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert await refusal(Bodies(most=1, seconds=0.05), receive) == (408, "too_slow")
+    assert len(taken) == 1
+    assert getattr(task, "cancelling", lambda: 0)() == 0
+
+
+async def test_cancellation_from_outside_stays_one() -> None:
+    """Whoever cancels the request, as a server that stops does, is not answered."""
+    reading = asyncio.create_task(Bodies(most=1, seconds=60).read(sender(b"{", more=True)))
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+def test_bodies_of_a_loop_that_ended_are_nobodys() -> None:
+    """Another event loop begins anew: it neither waits for them nor gives way to them."""
+    bodies = Bodies(most=1, seconds=60)
+
+    async def leave_one_behind() -> None:
+        asyncio.get_running_loop().create_task(bodies.read(sender(b"{", more=True)))
+        await asyncio.sleep(0.01)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave_one_behind())
+    assert asyncio.run(bodies.read(sender(b"{}"))) == b"{}"
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
