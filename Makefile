@@ -57,7 +57,8 @@ unit: $(READY) ## Fast tests, no servers
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit --cov --cov-report=term
 
 integration: $(READY) ## Real databases, real sockets, a built wheel
-	$(BIN)/python -m pytest $(PARALLEL) tests/integration
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone" tests/integration
+	$(BIN)/python -m pytest -m alone tests/integration
 
 acceptance: $(READY) $(FAB_READY) chromium ## A real Airflow, and a real browser
 	$(BIN)/python -m pytest tests/acceptance

@@ -17,7 +17,7 @@ from ringback_receiver._matching import PendingRequest
 from ringback_receiver._postgres import PostgresStore
 from ringback_receiver._postgres_url import parse_place
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 REQUESTS = 300
 PATH = "/airflow/completions"

@@ -18,7 +18,7 @@ from ringing import make_event, signed, until
 
 from ringback_protocol import PrivateKey
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 SLOW = 250
 UVICORN = {"http": "h11", "h11_max_incomplete_event_size": 16_384, "limit_concurrency": 2_000}

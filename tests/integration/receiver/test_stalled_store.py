@@ -19,7 +19,7 @@ from ringing import make_event, signed
 
 from ringback_protocol import PrivateKey
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 POSTS = 5_000
 PLACES = 100

@@ -95,6 +95,7 @@ def test_a_run_that_ends_is_in_the_outbox_within_the_second(url: str, listen: Li
         outbox.close()
 
 
+@pytest.mark.alone
 def test_five_hundred_runs_that_end_together_are_all_noted(url: str, listen: Listen) -> None:
     """In a few transactions."""
     writer = listen(url)
