@@ -39,7 +39,7 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def warning(self, message: str, *arguments: object) -> None:
+    def warning(self, message: str, *arguments: object, **fields: str) -> None:
         self.lines.append(message % arguments)
 
 
