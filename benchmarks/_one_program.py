@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks._figures import RESULTS_VARIABLE, Figure
 from demo.local_airflow import terminated_as_interrupted
@@ -84,18 +87,33 @@ def run(name: str, command: Sequence[str], *, limit: float, results: Path) -> Ou
 
 def _ended(command: Sequence[str], limit: float, settings: Mapping[str, str]) -> str:
     """Run a process to its end or its limit; return what to say of it."""
-    with subprocess.Popen(command, env={**os.environ, **settings}) as process:
+    # A group of its own, so that what it leaves behind can be found.
+    with subprocess.Popen(command, env={**os.environ, **settings}, start_new_session=True) as process:
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
             return f"failed: not done after {limit:.0f} s"
         finally:
-            if process.poll() is None:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_LEAVE_SECONDS)
-                process.kill()
+            try:
+                if process.poll() is None:
+                    process.terminate()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_LEAVE_SECONDS)
+            finally:
+                _kill(process)
     return RAN if code == 0 else f"failed: exit code {code}"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """``kill -9`` what is left of a program: an Airflow that it has started is in sessions of its own."""
+    left: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for one in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def main() -> None:

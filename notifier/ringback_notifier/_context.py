@@ -10,7 +10,7 @@ from ringback_notifier._compat import airflow_exceptions, async_connection
 from ringback_notifier._destination import Destination, connection_id, parse_destination
 from ringback_notifier._prediction import TaskInstance, TaskShape
 from ringback_notifier._report import Ending, Result, Site
-from ringback_notifier.errors import DestinationError
+from ringback_notifier.errors import DestinationMissing
 from ringback_protocol.event import RunState
 
 __all__ = [
@@ -135,8 +135,8 @@ def _destination(name: str, connection: Any) -> Destination:
     return parse_destination(name, conn_type=connection.conn_type, password=connection.password, extra=connection.extra)
 
 
-def _missing(name: str) -> DestinationError:
-    return DestinationError(
+def _missing(name: str) -> DestinationMissing:
+    return DestinationMissing(
         f"there is no Airflow connection {connection_id(name)}; `ringback keys new` prints the command that adds it"
     )
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -33,25 +34,31 @@ _What = tuple[str, tuple[tuple[str, str], ...]]
 
 def count(name: str, number: int = 1, **tags: str) -> None:
     """Count something that has happened ``number`` times."""
-    if is_on():
-        with _COURIER.gathering() as batch:
-            batch.counts[name, tuple(tags.items())] += number
+
+    def change(batch: _Batch) -> None:
+        batch.counts[name, tuple(tags.items())] += number
+
+    _gather(change)
 
 
 def timing(name: str, seconds: float, **tags: str) -> None:
     """Note how long something took."""
-    if is_on():
-        with _COURIER.gathering() as batch:
-            known = batch.timings[name, tuple(tags.items())]
-            if len(known) < _MOST_TIMINGS:
-                known.append(seconds)
+
+    def change(batch: _Batch) -> None:
+        known = batch.timings[name, tuple(tags.items())]
+        if len(known) < _MOST_TIMINGS:
+            known.append(seconds)
+
+    _gather(change)
 
 
 def gauge(name: str, value: float) -> None:
     """Note how much there is of something."""
-    if is_on():
-        with _COURIER.gathering() as batch:
-            batch.gauges[name] = value
+
+    def change(batch: _Batch) -> None:
+        batch.gauges[name] = value
+
+    _gather(change)
 
 
 def is_on() -> bool:
@@ -64,18 +71,34 @@ def is_on() -> bool:
 
 
 def flush() -> None:
-    """Wait for at most half a second until all is handed over: the process may end now."""
-    if _COURIER.is_needed:
-        _COURIER.hurry().wait(_FLUSH_SECONDS)
+    """Wait for at most half a second until all is handed over: the process may end now.
+
+    Once that was too short nobody waits again, until what was waited for has been handed over.
+    """
+    courier = _COURIER
+    if courier.is_worth_waiting_for() and not (done := courier.hurry()).wait(_FLUSH_SECONDS):
+        courier.late = done
 
 
 async def aflush() -> None:
     """Wait for the same as :func:`flush`, in an event loop, whose threads may all be taken."""
-    if not _COURIER.is_needed:
+    courier = _COURIER
+    if not courier.is_worth_waiting_for():
         return
-    done, end = _COURIER.hurry(), time.monotonic() + _FLUSH_SECONDS
+    done, end = courier.hurry(), time.monotonic() + _FLUSH_SECONDS
     while not done.is_set() and time.monotonic() < end:  # noqa: ASYNC110 - it is set by a thread
         await asyncio.sleep(_LOOK)
+    if not done.is_set():
+        courier.late = done
+
+
+def _gather(change: Callable[[_Batch], None]) -> None:
+    courier = _COURIER
+    try:
+        if is_on():
+            courier.gather(change)
+    except Exception as error:  # no thread can be started, say: an event is worth more than its count
+        courier.complain(error)
 
 
 def _is_switched_on() -> bool:
@@ -114,28 +137,31 @@ class _Courier:
     def __init__(self) -> None:
         self.is_on: bool | None = None
         self.is_needed = False
-        """Whether anything was ever gathered."""
+        """Whether there is a thread, as there is once anything was gathered."""
+        self.late: threading.Event | None = None
+        """Set when that is handed over which somebody has waited for in vain."""
         self._lock = threading.Lock()
+        self._starting = threading.Lock()
         self._batch = _Batch()
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._handed_over: list[threading.Event] = []
         self._quiet_until = 0.0
 
-    def gathering(self) -> _Gathering:
-        """Give what is gathered, for one change."""
-        return _Gathering(self)
+    def gather(self, change: Callable[[_Batch], None]) -> None:
+        """Change what is gathered.
 
-    def take(self) -> _Batch:
-        self._lock.acquire()
-        return self._batch
-
-    def release(self) -> None:
+        :raises RuntimeError: if the thread cannot be started; the next change tries again.
+        """
+        with self._lock:
+            change(self._batch)
         if not self.is_needed:
-            self.is_needed = True
-            threading.Thread(target=self._go_on, name="ringback-metrics", daemon=True).start()
-        self._lock.release()
+            self._start()  # without that lock: whoever flushes must not wait for it
         self._wake.set()
+
+    def is_worth_waiting_for(self) -> bool:
+        """Tell whether there is a thread, and it is not stuck, as far as anybody knows."""
+        return self.is_needed and (self.late is None or self.late.is_set())
 
     def hurry(self) -> threading.Event:
         """Have all handed over at once; what is returned is set when it is."""
@@ -145,6 +171,18 @@ class _Courier:
         self._hurry.set()
         self._wake.set()
         return done
+
+    def complain(self, error: Exception) -> None:
+        """Say once a minute that something is wrong with them."""
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + 60
+            log.warning("ringback: Airflow's metrics cannot be told: %s", type(error).__name__)
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self.is_needed:
+                threading.Thread(target=self._go_on, name="ringback-metrics", daemon=True).start()
+                self.is_needed = True
 
     def _go_on(self) -> None:
         while True:
@@ -160,30 +198,9 @@ class _Courier:
 
                 batch.hand_over(airflow_stats())
             except Exception as error:
-                self._complain(error)
+                self.complain(error)
             for done in handed_over:
                 done.set()
-
-    def _complain(self, error: Exception) -> None:
-        """Say once a minute that something is wrong with them."""
-        if time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + 60
-            log.warning("ringback: Airflow's metrics cannot be told: %s", type(error).__name__)
-
-
-class _Gathering:
-    """One change of what is gathered."""
-
-    __slots__ = ("_courier",)
-
-    def __init__(self, courier: _Courier) -> None:
-        self._courier = courier
-
-    def __enter__(self) -> _Batch:
-        return self._courier.take()
-
-    def __exit__(self, *error: object) -> None:
-        self._courier.release()
 
 
 _COURIER = _Courier()

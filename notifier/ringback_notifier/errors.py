@@ -2,6 +2,7 @@
 
     NotifierError
     ├── DestinationError        a connection of type ringback is missing or malformed
+    │   └── DestinationMissing  … there is none of that name
     ├── NotAllowedError         the destination does not allow the callback URL
     │   └── AddressRefused      … because of an address of its host
     ├── DeliveryError           an attempt was made and the event is not delivered
@@ -19,6 +20,7 @@ __all__ = [
     "AddressRefused",
     "DeliveryError",
     "DestinationError",
+    "DestinationMissing",
     "GaveUpError",
     "NotAllowedError",
     "NotifierError",
@@ -37,6 +39,12 @@ class DestinationError(NotifierError):
     """A destination's Airflow connection is missing or malformed."""
 
     reason = "malformed_destination"
+
+
+class DestinationMissing(DestinationError):
+    """Airflow has no connection for a destination of that name."""
+
+    reason = "missing_destination"
 
 
 class NotAllowedError(NotifierError):

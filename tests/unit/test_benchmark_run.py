@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
 from benchmarks import __main__ as runner
+from benchmarks import _one_program
 from benchmarks._charts import draw
 from benchmarks._figures import Figure, at_least, at_most
 from benchmarks._one_program import Outcome, left_out, run
@@ -29,6 +32,18 @@ try:
     time.sleep(60)
 finally:
     pathlib.Path(sys.argv[1]).write_text("servers stopped")
+"""
+CARELESS = """
+import pathlib, subprocess, sys, time
+servers = [subprocess.Popen(["sleep", "60"])]
+if sys.argv[1] == "hangs":
+    servers.append(subprocess.Popen(["sleep", "60"], start_new_session=True))
+pathlib.Path(sys.argv[2]).write_text(" ".join(str(server.pid) for server in servers))
+while sys.argv[1] == "hangs":
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass
 """
 OUTCOMES = [
     Outcome(
@@ -85,6 +100,29 @@ def test_a_program_that_hangs_is_stopped(program: Callable[[str], str], tmp_path
     assert outcome.said == "failed: not done after 5 s"
     assert outcome.seconds < 30
     assert told.read_text() == "servers stopped"
+
+
+@pytest.mark.parametrize("how", ["hangs", "ends"])
+def test_what_a_program_leaves_behind_is_killed(
+    program: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """An Airflow must not go on where a program cannot be ended in peace, or does not look after it."""
+    monkeypatch.setattr(_one_program, "_LEAVE_SECONDS", 0.5)
+    pids = tmp_path / "pids"
+    run("made_up", [program(CARELESS), how, str(pids)], limit=5, results=tmp_path)
+    servers = [int(pid) for pid in pids.read_text().split()]
+    assert len(servers) == (2 if how == "hangs" else 1)
+    deadline = time.monotonic() + 10
+    while any(goes_on(pid) for pid in servers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(goes_on(pid) for pid in servers)
+
+
+def goes_on(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_the_table_hides_nothing() -> None:

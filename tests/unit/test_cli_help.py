@@ -16,7 +16,8 @@ from ringback_cli import airflow_access, send, verification_keys
 from ringback_cli.exit_codes import ExitCode
 from ringback_cli.main import make_app
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = (DOCS / "cli.md").read_text(encoding="utf-8")
 APP = make_app()
 NO_JSON = {"relay"}
 """A process and no question: what it prints is a log."""
@@ -52,6 +53,30 @@ def test_help_is_a_sentence_options_and_an_example(path: tuple[str, ...], comman
     typed = shlex.split(found[1])
     assert {word for word in typed if word.startswith("--") and word != "--file-format"} <= options_of(command)
     assert "Traceback" not in done.output
+
+
+def typed_in(text: str) -> list[tuple[str, str | None]]:
+    """Return the first two words behind each ``ringback`` that a text shows as typed; the second may be no word."""
+    shown = r"(?:`|\$ (?:\w+=\S+ )*|\| |bin/)ringback\s+([a-z]+)(?:\s+([a-z]+)\b)?"
+    return [(found[1], found[2]) for found in re.finditer(shown, text)]
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCS.glob("*.md"), *DOCS.glob("observability/*.yml")], ids=lambda path: path.name
+)
+def test_a_document_speaks_of_commands_that_there_are(document: Path) -> None:
+    """What does not exist cannot be typed, and a group by itself does nothing; decisions may tell of what was."""
+    can_be_run = {path for path, _ in COMMANDS}
+    groups = {path[0] for path in can_be_run if len(path) == 2}
+    for first, second in typed_in(document.read_text(encoding="utf-8")):
+        path = (first,) if first not in groups or second is None else (first, second)
+        assert path in can_be_run, f"ringback {' '.join(path)}"
+
+
+def test_what_is_typed_is_found() -> None:
+    """In a sentence, also across lines, at a prompt, behind a pipe and in a unit of systemd."""
+    text = "`ringback outbox\n  list` $ A=b ringback keys new --json; x | ringback keys public; /bin/ringback relay\n-x"
+    assert typed_in(text) == [("outbox", "list"), ("keys", "new"), ("keys", "public"), ("relay", None)]
 
 
 @each

@@ -131,6 +131,21 @@ def test_what_is_matched_by_value_is_a_value_that_there_is() -> None:
                 assert set(matcher.value.split("|")) <= known[matcher.name], expression
 
 
+def test_a_first_value_fires_too() -> None:
+    """A counter of statsd_exporter's is born with its first value, which ``increase`` takes for none."""
+    born = {"ringback_dead_total", "ringback_refused_total"}
+    on_a_single_one = {
+        rule["alert"]: promql_parser.parse(rule["expr"])
+        for rule in rules()
+        if "increase(" in rule["expr"] and born & {selector.name for selector in selectors(rule["expr"])}
+    }
+    assert len(on_a_single_one) == len(born)
+    for name, expression in on_a_single_one.items():
+        assert isinstance(expression, promql_parser.BinaryExpr), name
+        assert str(expression.op) == "or", name
+        assert "increase(" not in str(expression.rhs), name
+
+
 @pytest.mark.parametrize("rule", list(rules()), ids=lambda rule: str(rule["alert"]))
 def test_a_rule_has_the_form_of_one(rule: dict[str, Any]) -> None:
     """What Prometheus would refuse is refused here."""

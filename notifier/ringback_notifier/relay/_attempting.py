@@ -13,7 +13,7 @@ from ringback_notifier._exchange import Delivery
 from ringback_notifier._outcomes import Happened, tell
 from ringback_notifier._policy import Answer, Delivered, GiveUp, NoAnswer, Outcome, decide
 from ringback_notifier._tracing import delivering
-from ringback_notifier.errors import DestinationError, NotAllowedError
+from ringback_notifier.errors import DestinationError, DestinationMissing, NotAllowedError
 from ringback_notifier.outbox._rows import Attempt, Leased, Settlement
 from ringback_notifier.relay._destinations import ERRORS_KEPT, Destinations
 from ringback_notifier.relay._outage import Outage
@@ -54,17 +54,13 @@ def health_of(outcome: Outcome) -> Health:
     return "up" if isinstance(outcome, Answer) and outcome.status < 500 else "down"
 
 
-def settlement_of(
-    row: Leased, outcome: Outcome, *, at: float, now: float, jitter: float, is_known: bool = True
-) -> Settlement:
-    """Return what to write down after an attempt.
+def settlement_of(row: Leased, outcome: Outcome, then: Next, *, at: float, now: float) -> Settlement:
+    """Return what to write down after an attempt.  Pure.
 
+    :param then: what follows from the outcome.
     :param at: when it began, in Unix seconds.
     :param now: when it ended.
-    :param jitter: from 0 to 1.
-    :param is_known: whether there is such a destination.
     """
-    then = after_attempt(attempts=row.attempts + 1, decision=decide(outcome), now=now, jitter=jitter)
     attempt = Attempt(
         sender="relay",
         at=at,
@@ -73,7 +69,6 @@ def settlement_of(
         error=None if isinstance(then, Delivered) else then.why[:_LONGEST_ERROR],
         excerpt=outcome.excerpt if isinstance(outcome, Answer) else "",
     )
-    _tell(row, then, now, is_known=is_known)
     if isinstance(then, RetryAt):
         return Settlement(event_id=row.event_id, status="due", due_at=then.at, attempt=attempt)
     status: Literal["delivered", "gone", "dead"] = (
@@ -99,7 +94,7 @@ class Attempting:
             reachable = await asyncio.wait_for(self._destinations.get(row.destination), _LOOK_UP_SECONDS)
         except DestinationError as error:
             self._working(row.destination)
-            is_known = False
+            is_known = not isinstance(error, DestinationMissing)
             outcome: Outcome = NoAnswer(error=f"destination: {error}")
         except Exception as error:  # whatever Airflow's secrets back ends fail with; it is not the event's fault
             self._failing(row.destination).failed(error)
@@ -128,8 +123,10 @@ class Attempting:
                 log.exception("ringback relay: event %s: the attempt broke", row.event_id)
                 outcome = NoAnswer(error=f"internal: {type(error).__name__}")
         chance = random.random()  # noqa: S311
-        settlement = settlement_of(row, outcome, at=at, now=time.time(), jitter=chance, is_known=is_known)
-        return Landing(row=row, health=health, settlement=settlement)
+        now = time.time()
+        then = after_attempt(attempts=row.attempts + 1, decision=decide(outcome), now=now, jitter=chance)
+        _tell(row, then, now, is_known=is_known)
+        return Landing(row=row, health=health, settlement=settlement_of(row, outcome, then, at=at, now=now))
 
     def _failing(self, name: str) -> Outage:
         if name not in self._outages and len(self._outages) >= _MANY:

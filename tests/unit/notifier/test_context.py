@@ -29,7 +29,7 @@ from ringback_notifier._context import (
 )
 from ringback_notifier._prediction import TaskInstance, TaskShape
 from ringback_notifier._report import Result
-from ringback_notifier.errors import DestinationError
+from ringback_notifier.errors import DestinationError, DestinationMissing
 
 
 class Lazy(Sequence[Any]):
@@ -242,7 +242,7 @@ def test_an_older_sdk_is_asked_in_a_thread(connections: dict[str, Any], monkeypa
     asked: list[threading.Thread] = []
     get = Connection.get
     monkeypatch.setattr(Connection, "get", lambda conn_id: (asked.append(threading.current_thread()), get(conn_id))[1])
-    with pytest.raises(DestinationError, match="there is no Airflow connection ringback_portal"):
+    with pytest.raises(DestinationMissing, match="there is no Airflow connection ringback_portal"):
         asyncio.run(aload_destination("portal"))
     assert asked[0] is not threading.main_thread()
 
@@ -263,7 +263,9 @@ def test_a_destination_is_looked_up_under_its_name(connections: dict[str, Any], 
 @pytest.mark.parametrize("how", ["sync", "async"])
 def test_a_missing_connection_says_how_to_make_it(connections: dict[str, Any], how: str) -> None:
     """The error names the id that was looked for."""
-    with pytest.raises(DestinationError, match=r"^there is no Airflow connection ringback_portal; `ringback keys new`"):
+    with pytest.raises(
+        DestinationMissing, match=r"^there is no Airflow connection ringback_portal; `ringback keys new`"
+    ):
         load("portal", how)
 
 

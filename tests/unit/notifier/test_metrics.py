@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -79,6 +80,78 @@ def test_nobody_waits_for_a_server_that_hangs(stats: Stats) -> None:
     assert sum(counted) == 10_000
     assert len(counted) < 10
     assert len(stats.told) < 10 * _metrics._MOST_TIMINGS
+
+
+def test_who_waited_for_it_in_vain_does_not_wait_again(stats: Stats) -> None:
+    """A batch of callbacks shares one budget: a client that is stuck costs it half a second, and not one an event."""
+    stats.gate.clear()
+    _metrics.count("ringback.failed")
+    _metrics.flush()
+    started = time.monotonic()
+    for _ in range(50):
+        _metrics.count("ringback.failed")
+        _metrics.flush()
+        asyncio.run(_metrics.aflush())
+    assert time.monotonic() - started < 10
+    stats.gate.set()
+    late = _metrics._COURIER.late
+    assert late is not None
+    assert late.wait(10)
+    _metrics.count("ringback.dead")
+    _metrics.flush()
+    assert ("incr", "ringback.dead", 1, {}) in stats.told
+
+
+class FewThreads:
+    """Starts none while there are too many in the container."""
+
+    started = 0
+    too_many = True
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._start = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self.start(thread))
+
+    def start(self, thread: threading.Thread) -> None:
+        if self.too_many:
+            raise RuntimeError("can't start new thread")
+        self.started += 1
+        self._start(thread)
+
+
+def test_without_a_thread_nobody_is_held_up(
+    stats: Stats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there are too many threads counting costs a warning; once there is room all that was counted is told."""
+    threads = FewThreads(monkeypatch)
+    started = time.monotonic()
+    for _ in range(3):
+        _metrics.count("ringback.delivered")
+        _metrics.flush()
+    assert time.monotonic() - started < 5
+    assert caplog.messages == ["ringback: Airflow's metrics cannot be told: RuntimeError"]
+    threads.too_many = False
+    _metrics.count("ringback.delivered")
+    _metrics.flush()
+    assert threads.started == 1
+    assert stats.told == [("incr", "ringback.delivered", 4, {})]
+
+
+def test_who_is_interrupted_while_counting_leaves_nothing_locked(stats: Stats, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's time-out of a task is an exception that may come anywhere."""
+
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _metrics.count("ringback.delivered")
+    assert not _metrics._COURIER._lock.locked()
+    assert not _metrics._COURIER._starting.locked()
+    _metrics.count("ringback.delivered")
+    _metrics.flush()
+    assert stats.told == [("incr", "ringback.delivered", 2, {})]
 
 
 def test_what_raises_is_said_once_and_the_next_is_told(

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from ringback_notifier import _metrics
 from ringback_notifier._exchange import no_answer
-from ringback_notifier._policy import Answer, NoAnswer, Outcome
+from ringback_notifier._policy import Answer, NoAnswer, Outcome, decide
 from ringback_notifier._resolver import ResolverBusy
-from ringback_notifier.errors import AddressRefused, DestinationError
+from ringback_notifier.errors import AddressRefused, DestinationError, DestinationMissing
 from ringback_notifier.outbox._rows import Leased, Settlement
 from ringback_notifier.relay._attempting import Attempting, health_of, settlement_of
+from ringback_notifier.relay._schedule import after_attempt
 
 
 @pytest.fixture
@@ -35,7 +37,8 @@ ROW = Leased(
 
 
 def settled(outcome: Outcome, attempts: int = 0) -> Settlement:
-    return settlement_of(replace(ROW, attempts=attempts), outcome, at=99.0, now=100.0, jitter=0.5)
+    then = after_attempt(attempts=attempts + 1, decision=decide(outcome), now=100.0, jitter=0.5)
+    return settlement_of(replace(ROW, attempts=attempts), outcome, then, at=99.0, now=100.0)
 
 
 @pytest.mark.parametrize(
@@ -72,12 +75,27 @@ def test_a_delivery_has_no_error() -> None:
     assert attempt.error is None
 
 
-def test_the_tenth_failure_is_dead_and_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
-    """The log names event, run, DAG and the address without its query."""
-    with caplog.at_level(logging.ERROR):
+def test_what_to_write_down_is_worked_out_without_a_word(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only an attempt that was made is logged and counted."""
+    counted: list[Any] = []
+    monkeypatch.setattr(_metrics, "count", lambda *given, **tags: counted.append(given))
+    with caplog.at_level(logging.DEBUG):
         assert settled(Answer(status=500), attempts=9).status == "dead"
+    assert (caplog.messages, counted) == ([], [])
+
+
+@pytest.mark.anyio
+async def test_the_tenth_failure_is_dead_and_logged_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names event, run, DAG and the address without its query."""
+    attempting = Attempting(destinations=LookUps(None), sender=None)  # type: ignore[arg-type]
+    with caplog.at_level(logging.ERROR):
+        landing = await attempting.attempt(replace(ROW, attempts=9))
+    assert landing.settlement is not None
+    assert landing.settlement.status == "dead"
     (record,) = caplog.records
-    for part in ("msg_1", "sales", "ext__1", "https://portal.example/cb?…", "status 500"):
+    for part in ("msg_1", "sales", "ext__1", "https://portal.example/cb?…", "there is none"):
         assert part in record.getMessage()
     assert "hush" not in record.getMessage()
 
@@ -137,6 +155,25 @@ async def test_a_look_up_that_fails_without_end_is_logged_once_for_each_destinat
     for _ in range(3):
         await attempting.attempt(replace(ROW, destination="portal"))
     assert sum("works again" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "tag"),
+    [
+        (DestinationMissing("there is no Airflow connection ringback_portal"), "unknown"),
+        (DestinationError("connection ringback_portal: password: no key"), "portal"),
+    ],
+)
+async def test_only_a_destination_that_there_is_not_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, tag: str
+) -> None:
+    """One whose connection is malformed is what an operator looks for by its name."""
+    counted: list[str] = []
+    monkeypatch.setattr(_metrics, "count", lambda name, **tags: counted.append(tags["destination"]))
+    attempting = Attempting(destinations=LookUps(error), sender=None)  # type: ignore[arg-type]
+    await attempting.attempt(replace(ROW, destination="portal"))
+    assert counted == [tag]
 
 
 @pytest.mark.anyio
