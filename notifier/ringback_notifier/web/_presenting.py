@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ringback_notifier._redaction import secrets_of, shown_body, shown_text, shown_url
 from ringback_notifier.outbox import Attempt, Count, Duty, EventRow, EventSummary, Page, Status, relay_is_alive
 from ringback_notifier.web._access import Access
 from ringback_notifier.web._query import cursor_text
-from ringback_notifier.web._redaction import secrets_of, shown_body, shown_text, shown_url
 
 __all__ = ["AGAIN", "AGAIN_BY_ID", "attempt", "counts", "detail", "page", "relays", "summary"]
 

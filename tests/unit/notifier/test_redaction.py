@@ -1,4 +1,4 @@
-"""What the page shows of URLs, answers and bodies."""
+"""What is shown of URLs, answers and bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringback_notifier.web._redaction import secrets_of, shown_body, shown_text, shown_url
+from ringback_notifier._redaction import secrets_of, shown_body, shown_text, shown_url
 
 SECRET = "hush-h/ush+1"
 
