@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Frame, FrameLocator, Locator, Page, Rou
 
 from demo.local_airflow import LocalAirflow
 from demo.local_relay import running_relay
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 
 SECRET = "hush-hush-token"
 IMAGES = ROOT / "docs" / "images"
@@ -121,7 +121,7 @@ def deliveries(
         with opened_outbox(airflow) as outbox:
 
             def settled() -> bool:
-                found = {row.run_id: row for row in outbox.find(limit=1_000)}
+                found = {row.run_id: row for row in outbox.page(EventFilter(), limit=1_000).rows}
                 if WRITES and not MORE.keys() <= found.keys():
                     return False
                 rows = {fate: found.get(run_id) for fate, run_id in RUNS.items()}
@@ -134,7 +134,11 @@ def deliveries(
     with opened_outbox(airflow) as outbox:
         # What a relay does once the schedule of two days is over.
         outbox.expire(f"127.0.0.1:{receivers.port}", before=time.time() + 1, now=time.time())
-        return {row.run_id: row.event_id for row in outbox.find(limit=1_000) if row.run_id in RUNS.values()}
+        return {
+            row.run_id: row.event_id
+            for row in outbox.page(EventFilter(), limit=1_000).rows
+            if row.run_id in RUNS.values()
+        }
 
 
 @contextmanager

@@ -240,7 +240,7 @@ class Outbox:
         with self._database.reading() as connection:
             return _page.page(connection, asked, after=after, limit=limit, looks=looks)
 
-    def count(self, asked: EventFilter, *, cap: int = 10_000, looks: int = COUNTING) -> dict[Status, Count]:
+    def count(self, asked: EventFilter, *, cap: int = _counting.MOST, looks: int = COUNTING) -> dict[Status, Count]:
         """Return how many rows there are of each status, or how many at least.
 
         :param cap: the most that is counted of each.
@@ -312,9 +312,10 @@ class Outbox:
             return _maintenance.purge(connection, before=before, limit=limit)
 
     def counts(self) -> dict[Status, int]:
-        """Return how many rows have each status."""
+        """Return how many rows have each status, counted up to 10,000; :meth:`count` says whether there are more."""
         with self._database.reading() as connection:
-            return _queries.counts(connection)
+            found = _counting.count(connection, EVERYTHING, cap=_counting.MOST, looks=COUNTING)
+        return {status: count.number for status, count in found.items()}
 
     def depths(self, *, now: float, most: int) -> Depths:
         """Return how much waits, is a hint, or was given up or refused, and since when the longest due event is due.
@@ -323,36 +324,6 @@ class Outbox:
         """
         with self._database.reading() as connection:
             return _depths.depths(connection, now=now, most=most)
-
-    def find(
-        self,
-        *,
-        event_ids: Collection[str] | None = None,
-        statuses: Collection[Status] | None = None,
-        dag_id: str | None = None,
-        run_id: str | None = None,
-        destination: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[EventRow]:
-        """Return rows, the newest first.
-
-        :param since: created then or later.
-        :param until: created before.
-        """
-        with self._database.reading() as connection:
-            return _queries.find(
-                connection,
-                event_ids=event_ids,
-                statuses=statuses,
-                dag_id=dag_id,
-                run_id=run_id,
-                destination=destination,
-                since=since,
-                until=until,
-                limit=limit,
-            )
 
     def attempts_of(self, event_id: str) -> list[Attempt]:
         """Return an event's attempts, the oldest first."""

@@ -43,7 +43,7 @@ def test_who_may_not_edit_a_dag_sends_nothing_of_it_again(
     allowed, forbidden = put("mine", "dead"), put("a", "dead", dag_id=dag_id)
     for event_ids in ([forbidden], [allowed, forbidden]):
         assert browser(name).order(event_ids=event_ids).status_code == status
-    assert {row.status for row in outbox.find()} == {"dead"}
+    assert {row.status for row in outbox.page(EventFilter()).rows} == {"dead"}
 
 
 def test_all_that_match_are_sent_again_if_the_user_may_edit_them(browser: Sign, put: Put, outbox: Outbox) -> None:
@@ -58,10 +58,10 @@ def test_all_that_match_are_sent_again_if_the_user_may_edit_them(browser: Sign, 
     ):
         put(name, status, dag_id=dag_id)
     owner, wanted = browser("owner"), {"until": time.time() + 1}
-    before = {row.event_id: row.due_at for row in outbox.find()}
+    before = {row.event_id: row.due_at for row in outbox.page(EventFilter()).rows}
     assert owner.get("api/redeliverable", **wanted) == {"number": 2, "or_more": False}
     assert owner.order(filter=wanted, after=None).json() == {"count": 2, "next": None}
-    changed = {row.event_id for row in outbox.find() if row.due_at != before[row.event_id]}
+    changed = {row.event_id for row in outbox.page(EventFilter()).rows if row.due_at != before[row.event_id]}
     assert changed == {"msg_a", "msg_b"}
     assert browser("admin").get("api/redeliverable", **wanted)["number"] == 2
 
@@ -88,7 +88,7 @@ def test_the_filter_holds_for_what_is_sent_again(
     wanted = {"until": 2_000_000, **wanted}
     assert browser("admin").get("api/redeliverable", **wanted)["number"] == len(sent)
     assert browser("admin").order(filter=wanted, after=None).json()["count"] == len(sent)
-    assert {row.event_id for row in outbox.find(statuses=["due"])} == {f"msg_{name}" for name in sent}
+    assert {row.event_id for row in outbox.page(EventFilter(statuses=["due"])).rows} == {f"msg_{name}" for name in sent}
 
 
 def test_many_are_sent_again_step_by_step(browser: Sign, put: Put, outbox: Outbox) -> None:
@@ -103,7 +103,7 @@ def test_many_are_sent_again_step_by_step(browser: Sign, put: Put, outbox: Outbo
         if place is None:
             break
     assert steps == [200, 50]
-    assert {row.status for row in outbox.find(limit=300)} == {"due"}
+    assert {row.status for row in outbox.page(EventFilter(), limit=300).rows} == {"due"}
 
 
 def test_who_had_what_sent_again_is_in_the_log(browser: Sign, put: Put, caplog: pytest.LogCaptureFixture) -> None:
