@@ -13,6 +13,7 @@ from ringback_notifier.web import _presenting
 from ringback_notifier.web._access import Access
 from ringback_notifier.web._query import BadQuery, cursor_of, cursor_text, filter_of, is_event_id, limit_of
 from ringback_notifier.web._source import NoOutbox, Source
+from ringback_notifier.web._words import in_words
 
 __all__ = ["Answers", "Forbidden", "NotFound"]
 
@@ -72,7 +73,14 @@ class Answers:
         try:
             return {**answer, **self._source.ask(question)}
         except NoOutbox as error:
-            return {**answer, "rows": [], "next": None, "searched_to": None, "relays": None, "no_outbox": str(error)}
+            return {
+                **answer,
+                "rows": [],
+                "next": None,
+                "searched_to": None,
+                "relays": None,
+                "no_outbox": in_words(error),
+            }
 
     def counts(self, user: Any, asked: Mapping[str, str]) -> dict[str, Any]:
         """Return how many deliveries there are of each status, whatever status is asked for."""

@@ -20,6 +20,7 @@ from ringback_notifier.web._order import NotFromHere
 from ringback_notifier.web._query import BadQuery
 from ringback_notifier.web._routes import routes
 from ringback_notifier.web._source import Source
+from ringback_notifier.web._words import in_words
 
 __all__ = ["application"]
 
@@ -67,7 +68,8 @@ def _refusal(status: int) -> Callable[[Request, Exception], JSONResponse]:
     def refuse(request: Request, error: Exception) -> JSONResponse:
         detail = _BUSY if isinstance(error, TimeoutError) else str(error)
         if isinstance(error, NotifierError):
-            log.warning("ringback: the page Callbacks: %s", detail)
+            log.warning("ringback: the page Callbacks: %s", error)
+            detail = in_words(error)
         return JSONResponse({"detail": detail}, status)
 
     return refuse
