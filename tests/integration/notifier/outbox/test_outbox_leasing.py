@@ -22,7 +22,7 @@ def test_an_enqueued_event_is_leased_with_all_that_sending_takes(outbox: Outbox)
             body=b'{"by":"relay"}',
             attempts=0,
             created_at=NOW,
-            ended_at=NOW - 2,
+            ended_at=make_event().ended_at,
         )
     ]
 
