@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -21,7 +22,7 @@ from playwright.sync_api import Browser, Frame, FrameLocator, Locator, Page, Rou
 
 from demo.local_airflow import LocalAirflow
 from demo.local_relay import running_relay
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 
 SECRET = "hush-hush-token"
 IMAGES = ROOT / "docs" / "images"
@@ -120,7 +121,7 @@ def deliveries(
         with opened_outbox(airflow) as outbox:
 
             def settled() -> bool:
-                found = {row.run_id: row for row in outbox.find(limit=1_000)}
+                found = {row.run_id: row for row in outbox.page(EventFilter(), limit=1_000).rows}
                 if WRITES and not MORE.keys() <= found.keys():
                     return False
                 rows = {fate: found.get(run_id) for fate, run_id in RUNS.items()}
@@ -133,7 +134,11 @@ def deliveries(
     with opened_outbox(airflow) as outbox:
         # What a relay does once the schedule of two days is over.
         outbox.expire(f"127.0.0.1:{receivers.port}", before=time.time() + 1, now=time.time())
-        return {row.run_id: row.event_id for row in outbox.find(limit=1_000) if row.run_id in RUNS.values()}
+        return {
+            row.run_id: row.event_id
+            for row in outbox.page(EventFilter(), limit=1_000).rows
+            if row.run_id in RUNS.values()
+        }
 
 
 @contextmanager
@@ -278,6 +283,33 @@ def test_all_that_match_are_sent_again_after_a_question(operator: Page, deliveri
     dialog.get_by_role("button", name="Close").click()
     chip(frame, "All 4").click()
     expect(row(frame, RUNS["gone"]).locator(".pill")).to_have_text("Waiting")
+
+
+def test_the_question_names_the_filter_that_is_sent(operator: Page) -> None:
+    """Also where the filter is changed while the server counts."""
+    said = {"rows": [delivery(1)], "next": None, "searched_to": None, "relays": {"alive": 1, "known": True}}
+    answer = {"now": time.time(), "may_edit": True, **said}
+    counting: list[Route] = []
+    sent: list[Any] = []
+
+    def taken(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        route.fulfill(json={"count": 3, "next": None})
+
+    operator.route("**/api/deliveries?*", lambda route: route.fulfill(json=answer))
+    operator.route("**/api/redeliverable*", lambda route: counting.append(route))
+    operator.route("**/api/redeliver", taken)
+    operator.goto("/ringback/callbacks/?run_id_contains=portal__")
+    with operator.expect_request("**/api/redeliverable*"):
+        operator.get_by_role("button", name="Send all matching again").click()
+    operator.get_by_label("Run id contains").fill("billing__")
+    counting[0].fulfill(json={"number": 3, "or_more": False})
+    dialog = operator.get_by_role("dialog")
+    expect(dialog).to_contain_text("run id contains portal__")
+    dialog.get_by_role("button", name="Send 3 again").click()
+    expect(dialog).to_contain_text("3 sent again")
+    assert sent[0]["filter"]["run_id_contains"] == "portal__"
+    operator.unroute_all()
 
 
 def test_a_run_has_a_tab_with_its_deliveries(operator: Page, deliveries: dict[str, str]) -> None:

@@ -14,7 +14,10 @@ from ringback_notifier.outbox._search import counted, furthest, reach, span_of
 from ringback_notifier.outbox._shown import Count
 from ringback_notifier.outbox._ways import by_statuses, ways_of
 
-__all__ = ["count"]
+__all__ = ["MOST", "count"]
+
+MOST = 10_000
+"""Rows of a status that are counted, unless told otherwise."""
 
 _NONE = Count(0, False)
 

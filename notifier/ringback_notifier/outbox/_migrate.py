@@ -8,14 +8,18 @@ from sqlalchemy import Connection, inspect, text
 
 from ringback_notifier.errors import OutboxError
 from ringback_notifier.outbox._database import Database
-from ringback_notifier.outbox._schema import HEAD, VERSION_TABLE, VERSIONS
+from ringback_notifier.outbox._schema import ABANDONED, HEAD, VERSION_TABLE, VERSIONS
 from ringback_notifier.outbox._url import OPTION, Place, parse_url
 
-__all__ = ["ensure_current", "has_head", "migrate"]
+__all__ = ["NotMigrated", "ensure_current", "has_head", "migrate"]
 
 _COMMAND = "ringback outbox migrate"
 _LOCK = 0x72696E676261636B  # "ringback"
 _OF_AIRFLOW = {"dag_run", "task_instance"}
+
+
+class NotMigrated(OutboxError):
+    """The tables are missing or of an older release, and only a person migrates a server's."""
 
 
 def migrate(url: str, *, wait: float = 60.0) -> None:
@@ -45,12 +49,12 @@ def migrate(url: str, *, wait: float = 60.0) -> None:
 def ensure_current(database: Database) -> None:
     """Check that the schema is this release's, and bring a SQLite file to it.
 
-    :raises OutboxError: it is not, and the database is a server's.
+    :raises NotMigrated: it is not, and the database is a server's.
     """
     if _is_current(database):
         return
     if database.place.kind == "postgresql":
-        raise OutboxError(f"outbox {database.place}: its tables are missing or of an older release; run `{_COMMAND}`")
+        raise NotMigrated(f"outbox {database.place}: its tables are missing or of an older release; run `{_COMMAND}`")
     _upgrade(database)
 
 
@@ -76,7 +80,7 @@ def _create(place: Place) -> None:
 def has_head(connection: Connection, place: Place) -> bool:
     """Tell whether the schema is this release's.
 
-    :raises OutboxError: it is a later release's, or the database is somebody else's.
+    :raises OutboxError: it is a later release's or an abandoned one, or the database is somebody else's.
     """
     tables = set(inspect(connection).get_table_names())
     version = None
@@ -84,6 +88,11 @@ def has_head(connection: Connection, place: Place) -> bool:
         version = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
     elif tables >= _OF_AIRFLOW or (tables and place.kind == "sqlite"):
         raise OutboxError(f"outbox {place}: this database is another program's; {OPTION} must name one of its own")
+    if version in ABANDONED:
+        raise OutboxError(
+            f"outbox {place}: its schema {version} was made by a checkout under development, before the first release, "
+            f"and is not migrated; move it away, or let {OPTION} name another database"
+        )
     if version is not None and version not in VERSIONS:
         raise OutboxError(
             f"outbox {place}: its schema {version} is of a later release of airflow-ringback, and this one knows "

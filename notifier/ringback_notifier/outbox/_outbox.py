@@ -240,7 +240,7 @@ class Outbox:
         with self._database.reading() as connection:
             return _page.page(connection, asked, after=after, limit=limit, looks=looks)
 
-    def count(self, asked: EventFilter, *, cap: int = 10_000, looks: int = COUNTING) -> dict[Status, Count]:
+    def count(self, asked: EventFilter, *, cap: int = _counting.MOST, looks: int = COUNTING) -> dict[Status, Count]:
         """Return how many rows there are of each status, or how many at least.
 
         :param cap: the most that is counted of each.
@@ -273,10 +273,16 @@ class Outbox:
         :param limit: events in this step.
         :raises ValueError: for ``delivered`` without ``event_ids`` and ``since``, and for ``hint`` and ``leased``.
         """
+        if event_ids is not None:
+            with self._database.writing() as connection:
+                return Redelivered(_redelivering.make_due(connection, asked, event_ids, named=True, now=now), None)
+        # Others may write while this searches; making due looks at each row once more.
+        with self._database.reading() as connection:
+            found, place = _redelivering.redeliverable(connection, asked, after=after, limit=limit, looks=LOOKS)
+        if not found:
+            return Redelivered(0, place)
         with self._database.writing() as connection:
-            if event_ids is not None:
-                return Redelivered(_redelivering.redeliver_these(connection, asked, event_ids, now=now), None)
-            return _redelivering.redeliver(connection, asked, after=after, limit=limit, looks=LOOKS, now=now)
+            return Redelivered(_redelivering.make_due(connection, asked, found, named=False, now=now), place)
 
     def count_redeliverable(
         self,
@@ -306,9 +312,10 @@ class Outbox:
             return _maintenance.purge(connection, before=before, limit=limit)
 
     def counts(self) -> dict[Status, int]:
-        """Return how many rows have each status."""
+        """Return how many rows have each status, counted up to 10,000; :meth:`count` says whether there are more."""
         with self._database.reading() as connection:
-            return _queries.counts(connection)
+            found = _counting.count(connection, EVERYTHING, cap=_counting.MOST, looks=COUNTING)
+        return {status: count.number for status, count in found.items()}
 
     def depths(self, *, now: float, most: int) -> Depths:
         """Return how much waits, is a hint, or was given up or refused, and since when the longest due event is due.
@@ -317,36 +324,6 @@ class Outbox:
         """
         with self._database.reading() as connection:
             return _depths.depths(connection, now=now, most=most)
-
-    def find(
-        self,
-        *,
-        event_ids: Collection[str] | None = None,
-        statuses: Collection[Status] | None = None,
-        dag_id: str | None = None,
-        run_id: str | None = None,
-        destination: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        limit: int = 100,
-    ) -> list[EventRow]:
-        """Return rows, the newest first.
-
-        :param since: created then or later.
-        :param until: created before.
-        """
-        with self._database.reading() as connection:
-            return _queries.find(
-                connection,
-                event_ids=event_ids,
-                statuses=statuses,
-                dag_id=dag_id,
-                run_id=run_id,
-                destination=destination,
-                since=since,
-                until=until,
-                limit=limit,
-            )
 
     def attempts_of(self, event_id: str) -> list[Attempt]:
         """Return an event's attempts, the oldest first."""

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, 
 from sqlalchemy.sql import text
 
 __all__ = [
+    "ABANDONED",
     "HEAD",
     "ID",
     "VERSION_TABLE",
@@ -21,10 +22,13 @@ __all__ = [
     "metadata",
 ]
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001_first",)
 """Of the schema, the oldest first, as Alembic's scripts in ``migrations/versions`` name them."""
 
 HEAD = VERSIONS[-1]
+
+ABANDONED = frozenset({"0001"})
+"""Versions that only checkouts under development have made, and that nothing leads on from."""
 
 VERSION_TABLE = "ringback_outbox_version"
 

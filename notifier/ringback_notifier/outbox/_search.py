@@ -98,7 +98,8 @@ def found(
     rows: list[Cursor] = []
     for stream in way.streams:
         rows += _newest(connection, stream, span, conditions, limit)
-    return sorted(rows, reverse=True)[:limit]
+    # A row that is settled between two statements is in both.
+    return sorted(set(rows), reverse=True)[:limit]
 
 
 def counted(

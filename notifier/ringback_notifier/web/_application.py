@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from ringback_notifier._config import outbox_url
 from ringback_notifier.errors import NotifierError
-from ringback_notifier.web._airflow import access_of
+from ringback_notifier.web._airflow import access_of, may_run
 from ringback_notifier.web._answers import Answers, Forbidden, NotFound
 from ringback_notifier.web._assets import assets
 from ringback_notifier.web._headers import Application, with_security_headers
@@ -20,6 +20,7 @@ from ringback_notifier.web._order import NotFromHere
 from ringback_notifier.web._query import BadQuery
 from ringback_notifier.web._routes import routes
 from ringback_notifier.web._source import Source
+from ringback_notifier.web._words import in_words
 
 __all__ = ["application"]
 
@@ -55,7 +56,7 @@ def application(url: Callable[[], str] = outbox_url) -> Application:
         with anyio.fail_after(_PATIENCE):
             return await anyio.to_thread.run_sync(question, *arguments, limiter=turns)
 
-    app.include_router(routes(Answers(Source(url), access_of), ask))
+    app.include_router(routes(Answers(Source(url), access_of, may_run), ask))
     app.include_router(assets())
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _refusal(status))
@@ -67,7 +68,8 @@ def _refusal(status: int) -> Callable[[Request, Exception], JSONResponse]:
     def refuse(request: Request, error: Exception) -> JSONResponse:
         detail = _BUSY if isinstance(error, TimeoutError) else str(error)
         if isinstance(error, NotifierError):
-            log.warning("ringback: the page Callbacks: %s", detail)
+            log.warning("ringback: the page Callbacks: %s", error)
+            detail = in_words(error)
         return JSONResponse({"detail": detail}, status)
 
     return refuse

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from ringback_notifier.web._headers import SECURITY
 
 __all__ = ["EXTERNAL_VIEWS", "PREFIX", "CallbacksPage"]
 
@@ -28,6 +31,9 @@ EXTERNAL_VIEWS: tuple[dict[str, str], ...] = (
     },
 )
 """What Airflow's UI shows: an entry in the navigation, and a tab on each DAG run."""
+
+_AGAIN = 60.0
+"""Seconds until it is tried again to make what could not be made: anybody may ask, and importing is dear."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +54,7 @@ class CallbacksPage:
         self._build = build or _build
         self._application: Application | None = None
         self._building = threading.Lock()
+        self._not_before = 0.0
 
     async def __call__(
         self,
@@ -60,20 +67,21 @@ class CallbacksPage:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close"})
             return
-        if self._application is None:
-            try:
-                await asyncio.to_thread(self._become)
-            except Exception:
-                log.exception("ringback: the page Callbacks cannot be made")
-                await _unavailable(send)
-                return
-        assert self._application is not None
-        await self._application(scope, receive, send)
+        application = self._application or await asyncio.to_thread(self._become)
+        if application is None:
+            await _unavailable(send)
+        else:
+            await application(scope, receive, send)
 
-    def _become(self) -> None:
+    def _become(self) -> Application | None:
         with self._building:
-            if self._application is None:
-                self._application = self._build()
+            if self._application is None and time.monotonic() >= self._not_before:
+                try:
+                    self._application = self._build()
+                except Exception:
+                    log.exception("ringback: the page Callbacks cannot be made")
+                    self._not_before = time.monotonic() + _AGAIN
+            return self._application
 
 
 def _build() -> Application:
@@ -87,8 +95,7 @@ async def _unavailable(send: Callable[[Message], Awaitable[None]]) -> None:
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode("ascii")),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
+        *((name.encode("ascii"), value.encode("ascii")) for name, value in SECURITY.items()),
     ]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})

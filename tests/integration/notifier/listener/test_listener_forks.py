@@ -13,7 +13,7 @@ import listener_fork_sqlite
 import listener_forks
 from listener_samples import noted
 
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 
 
 def test_forking_amid_writes_harms_neither_the_parent_nor_the_children(url: str, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_fork_with_the_outbox_open_loses_nobodys_rows(sqlite_url: str, tmp_pat
     assert done.returncode == 0, done.stderr
     outbox = Outbox.open(sqlite_url, wait=10.0)
     try:
-        kept = {row.run_id for row in outbox.find(limit=100)}
+        kept = {row.run_id for row in outbox.page(EventFilter(), limit=100).rows}
     finally:
         outbox.close()
     assert kept == {

@@ -21,7 +21,7 @@ from demo.local_postgres import LocalPostgres
 from ringback_notifier import _hint_sink, _listener
 from ringback_notifier._hint_sink import OutboxSink
 from ringback_notifier._hint_writer import HintWriter
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 from ringback_protocol import event_id
 
 Listen = Callable[..., HintWriter]
@@ -87,7 +87,7 @@ def test_a_run_that_ends_is_in_the_outbox_within_the_second(url: str, listen: Li
             state="success",
             callback_url=URL,
         )
-        rows = {row.run_id: row for row in (outbox.find(limit=10))}
+        rows = {row.run_id: row for row in outbox.page(EventFilter()).rows}
         assert before <= first.created_at <= time.time()
         assert second.run_id == "second"
         assert set(rows) == {"first", "second"}

@@ -58,7 +58,8 @@ def settlement(event_id: str, status: Any, *, due_at: float = NOW + 5, attempt: 
 
 
 def row(outbox: Outbox, event_id: str) -> EventRow:
-    (found,) = outbox.find(event_ids=[event_id])
+    found = outbox.event(event_id)
+    assert found is not None
     return found
 
 

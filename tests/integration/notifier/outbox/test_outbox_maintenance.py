@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled
+from collections.abc import Callable
+from typing import Any
 
-from ringback_notifier.outbox import EventFilter, Outbox
+import pytest
+from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled, settlement
+
+from ringback_notifier.outbox import EventFilter, Outbox, _counting, _redelivering
 
 
 def test_redelivery_starts_a_new_schedule(outbox: Outbox) -> None:
@@ -80,7 +83,7 @@ def test_purge_takes_what_is_over_in_portions(outbox: Outbox) -> None:
     while portions[-1:] != [0]:
         portions.append(outbox.purge(before=NOW + 2, limit=4))
     assert portions == [4, 2, 0]
-    assert {event.event_id for event in outbox.find()} == {"msg_0007", "msg_0008"}
+    assert {event.event_id for event in outbox.page(EventFilter()).rows} == {"msg_0007", "msg_0008"}
     assert outbox.attempts_of("msg_0001") == []
 
 
@@ -89,6 +92,26 @@ def test_purge_spares_what_is_young_enough(outbox: Outbox) -> None:
     settled(outbox, 1, "dead")
     assert outbox.purge(before=NOW + 1) == 0
     assert outbox.purge(before=NOW + 1.5) == 1
+
+
+def test_others_write_while_a_redelivery_searches(
+    url: str, outbox: Outbox, opening: Callable[..., Outbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search may take a while; and what somebody else has sent again and delivered by then is left alone."""
+    settled(outbox, 1, "dead")
+    settled(outbox, 2, "dead")
+    other, search = opening(url, wait=0.2), _redelivering.found
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        places = search(*arguments, **options)
+        assert other.redeliver(event_ids=["msg_0001"], now=NOW).number == 1
+        assert lease(other) == ["msg_0001"]
+        other.settle("relay-1", [settlement("msg_0001", "delivered")], now=NOW)
+        return places
+
+    monkeypatch.setattr(_redelivering, "found", meanwhile)
+    assert outbox.redeliver(now=NOW).number == 1
+    assert (outbox.status_of("msg_0001"), outbox.status_of("msg_0002")) == ("delivered", "due")
 
 
 def test_a_redelivered_event_is_not_purged(outbox: Outbox) -> None:
@@ -113,23 +136,13 @@ def test_every_status_is_counted(outbox: Outbox) -> None:
     }
 
 
-def test_events_are_found_the_newest_first(outbox: Outbox) -> None:
-    """Filters add up, and the limit counts from the newest."""
-    outbox.enqueue([make_event(1)], now=NOW)
-    outbox.enqueue([make_event(2, dag_id="other")], now=NOW + 1)
-    outbox.enqueue([make_event(3, destination="portal")], now=NOW + 2)
-
-    def found(**filters: object) -> list[str]:
-        return [event.event_id for event in outbox.find(**filters)]  # type: ignore[arg-type]
-
-    assert found() == ["msg_0003", "msg_0002", "msg_0001"]
-    assert found(limit=1) == ["msg_0003"]
-    assert found(dag_id="sales_report") == ["msg_0003", "msg_0001"]
-    assert found(dag_id="sales_report", run_id="ext__1") == ["msg_0001"]
-    assert found(destination="portal", statuses=["due"]) == ["msg_0003"]
-    assert found(statuses=["dead"]) == []
-    assert found(since=NOW + 1, until=NOW + 2) == ["msg_0002"]
-    assert found(event_ids=["msg_0001", "msg_0009"]) == ["msg_0001"]
+def test_no_status_is_counted_to_its_end(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million delivered events are not counted for a status line; what is there is told up to a bound."""
+    for number in range(4):
+        settled(outbox, number, "delivered")
+    settled(outbox, 9, "dead")
+    monkeypatch.setattr(_counting, "MOST", 3)
+    assert outbox.counts() == {**outbox.counts(), "delivered": 3, "dead": 1}
 
 
 def test_attempts_are_listed_in_the_order_they_were_made(outbox: Outbox) -> None:

@@ -22,8 +22,10 @@ from sqlalchemy.schema import CreateIndex
 
 from ringback_notifier.errors import OutboxError
 from ringback_notifier.outbox import Outbox, _migrate, migrate
+from ringback_notifier.outbox._database import Database
 from ringback_notifier.outbox._schema import VERSION_TABLE, VERSIONS, events, metadata
 from ringback_notifier.outbox._sqlite import create_private
+from ringback_notifier.outbox._url import parse_url
 
 SCRIPTS = Path(_migrate.__file__).parent / "migrations"
 
@@ -115,6 +117,22 @@ def test_a_server_of_a_later_release_is_refused(empty_database: str, use: Callab
         connection.execute("UPDATE ringback_outbox_version SET version_num = '9999'")
     with pytest.raises(OutboxError, match="schema 9999 is of a later release"):
         use(empty_database)
+
+
+@pytest.mark.parametrize("use", [lambda url: Outbox.open(url, wait=5), migrate])
+@pytest.mark.parametrize("database", ["sqlite_url", "empty_database"])
+def test_an_outbox_from_before_the_first_release_is_refused(
+    request: pytest.FixtureRequest, database: str, use: Callable[[str], object]
+) -> None:
+    """Its tables have the same names, but neither the order nor the indexes that the code counts on."""
+    url = request.getfixturevalue(database)
+    Outbox.open(url, wait=5).close() if database == "sqlite_url" else migrate(url)
+    made = Database(parse_url(url), wait=5)
+    with made.writing() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
+    made.close()
+    with pytest.raises(OutboxError, match=r"schema 0001 was made by a checkout under development.*move it away"):
+        use(url)
 
 
 @pytest.mark.parametrize("use", [lambda url: Outbox.open(url, wait=5), migrate])

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
-from outbox_samples import NOW, make_attempt, make_event, make_hint, settled
+from outbox_samples import NOW, lease, make_attempt, make_event, make_hint, settled, settlement
 from sqlalchemy import text
 
-from ringback_notifier.outbox import Cursor, EventFilter, EventRow, EventSummary, Outbox, Status
+from ringback_notifier.outbox import Cursor, EventFilter, EventRow, EventSummary, Outbox, Status, _search
 
 DAGS = ("sales", "stock", "Sales_report", "a%b", "ünï", "-")
 RUNS = ("scheduled__1", "manual__2", "50%", "5_0", "5x0", "ext__é")
@@ -253,3 +253,20 @@ def test_a_place_may_be_anywhere(mixed: Outbox) -> None:
     for after in (Cursor(float("inf"), ""), Cursor(-1e300, "x"), Cursor(NOW + 20, "' OR 1=1 --"), Cursor(0, "")):
         mixed.page(EventFilter(), after=after)
     assert len(mixed.page(EventFilter(), after=Cursor(float("inf"), ""), limit=400).rows) == 300
+
+
+def test_what_is_settled_while_a_page_is_read_is_listed_once(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open and settled rows are looked for one after the other, and the relay does not wait for that."""
+    settled(outbox, 1, "delivered")
+    outbox.enqueue([make_event(2)], now=NOW)
+    assert lease(outbox) == ["msg_0002"]
+    newest = _search._newest
+
+    def then_settled(*arguments: Any) -> list[Cursor]:
+        places = newest(*arguments)
+        outbox.settle("relay-1", [settlement("msg_0002", "delivered")], now=NOW)
+        return places
+
+    monkeypatch.setattr(_search, "_newest", then_settled)
+    page = outbox.page(EventFilter(statuses=["leased", "delivered"]))
+    assert [row.event_id for row in page.rows] == ["msg_0002", "msg_0001"]

@@ -94,8 +94,6 @@ def test_what_is_over_costs_nothing(full: Outbox) -> None:
             lambda: full.take_hints(now=NOW, limit=50, again_at=NOW),
             lambda: full.next_due(now=NOW, not_hosts=["other:443"]),
         ],
-        "ringback_event_by_end": [lambda: full.find(statuses=["dead"])],
-        "ringback_event_by_age": [full.find],
         "ringback_event_settled": [lambda: full.purge(before=NOW - DELIVERED - 9)],
     }
     for analyzed in (False, True):

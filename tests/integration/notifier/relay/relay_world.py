@@ -16,7 +16,7 @@ from relay_servers import FakeAirflow, FakeRun, Receiver
 from ringback_notifier._addresses import AddressRules
 from ringback_notifier._destination import Destination
 from ringback_notifier._report import Site
-from ringback_notifier.outbox import Attempt, EventRow, Hint, Outbox, OutboxEvent
+from ringback_notifier.outbox import Attempt, EventFilter, EventRow, EventSummary, Hint, Outbox, OutboxEvent, Status
 from ringback_notifier.relay._relay import DrainReport, Relay
 from ringback_notifier.relay._runs import RunsApi
 from ringback_notifier.relay._settings import RelaySettings
@@ -120,7 +120,11 @@ class World:
         return hint
 
     def row(self, id_: str) -> EventRow | None:
-        return next(iter(self.outbox.find(event_ids=[id_])), None)
+        return self.outbox.event(id_)
+
+    def rows(self, *statuses: Status) -> list[EventSummary]:
+        """Return the rows with one of these statuses; without any, all of them."""
+        return self.outbox.page(EventFilter(statuses=statuses or None), limit=1_000).rows
 
     def status(self, number_or_id: int | str) -> str | None:
         id_ = number_or_id if isinstance(number_or_id, str) else f"msg_{number_or_id:06d}"

@@ -125,7 +125,7 @@ def _relay(world: World, confs: Sequence[Conf]) -> None:
 
 def _under_way(world: World) -> int:
     """Return how many events have not been tried yet."""
-    rows = world.outbox.find(statuses={"due", "leased"}, limit=100_000)
+    rows = world.rows("due", "leased")
     return sum(not world.attempts(row.event_id) for row in rows)
 
 

@@ -113,7 +113,7 @@ async def test_events_for_a_host_that_is_down_for_days_are_given_up(
     stop.set()
     report = await draining
     assert report.dead == 30
-    assert all(row.attempts >= 1 for row in world.outbox.find(statuses=["dead"]))
+    assert all(row.attempts >= 1 for row in world.rows("dead"))
 
 
 async def test_old_events_are_not_given_up_because_of_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ async def test_every_event_of_a_host_that_stays_down_gets_its_own_attempts(
     url = dead_port()
     world.enqueue(*(world.event(url, number) for number in range(40)))
     await drain_until(world.relay(host_concurrency=10), lambda: world.outbox.counts()["dead"] == 40)
-    assert {row.attempts for row in world.outbox.find(statuses=["dead"])} == {4}
+    assert {row.attempts for row in world.rows("dead")} == {4}
 
 
 async def test_events_of_a_host_that_stays_down_end_though_no_relay_lives_for_long(
@@ -152,5 +152,5 @@ async def test_events_of_a_host_that_stays_down_end_though_no_relay_lives_for_lo
         await world.relay(host_concurrency=4).drain(0.3)
         if world.outbox.counts()["dead"] == 12:
             break
-    assert {row.attempts for row in world.outbox.find(statuses=["dead"])} == {3}
+    assert {row.attempts for row in world.rows("dead")} == {3}
     assert world.outbox.counts()["dead"] == 12

@@ -78,7 +78,7 @@ async def test_attempts_that_do_not_end_are_given_back(world: World) -> None:
     started = time.monotonic()
     await drain_until(world.relay(farewell=0.2), lambda: len(receiver.requests) == 3)
     assert time.monotonic() - started < 4
-    rows = world.outbox.find()
+    rows = world.rows()
     assert {(row.status, row.attempts, row.leased_by) for row in rows} == {("due", 0, None)}
     assert all(row.due_at <= time.time() for row in rows)
 
@@ -147,7 +147,7 @@ async def test_a_relay_that_is_killed_is_taken_over(world: World) -> None:
         process.kill()
         process.communicate()
     hang = False
-    assert {row.leased_by for row in world.outbox.find()} == {"killed"}
+    assert {row.leased_by for row in world.rows()} == {"killed"}
     await drain_until(world.relay(), lambda: world.outbox.counts()["delivered"] == 5)
     assert all(len(world.attempts(number)) == 1 for number in range(5))
 

@@ -267,7 +267,7 @@ async def test_a_request_as_large_as_a_book_is_refused_and_the_rest_is_reported(
     airflow.runs[1].conf = {"callback": {"url": receiver.url, "events": [[]] * 100_000}, "book": [[]] * 100_000}
     report = await drain_until(world.relay(airflow), lambda: world.outbox.counts().get("delivered") == 2)
     assert report.refused == 1
-    (row,) = world.outbox.find(statuses=["refused"])
+    (row,) = world.rows("refused")
     assert "bytes, which is more than any request has" in (world.attempts(row.event_id)[0].error or "")
 
 

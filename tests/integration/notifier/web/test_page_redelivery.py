@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from page_world import HERE, ORDER, Put, Sign
+from page_world import DAGS, HERE, ORDER, Manager, Put, Sign
 
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 
 
 @pytest.mark.parametrize("status", ["dead", "gone", "refused", "delivered", "due"])
@@ -43,7 +43,7 @@ def test_who_may_not_edit_a_dag_sends_nothing_of_it_again(
     allowed, forbidden = put("mine", "dead"), put("a", "dead", dag_id=dag_id)
     for event_ids in ([forbidden], [allowed, forbidden]):
         assert browser(name).order(event_ids=event_ids).status_code == status
-    assert {row.status for row in outbox.find()} == {"dead"}
+    assert {row.status for row in outbox.page(EventFilter()).rows} == {"dead"}
 
 
 def test_all_that_match_are_sent_again_if_the_user_may_edit_them(browser: Sign, put: Put, outbox: Outbox) -> None:
@@ -58,10 +58,10 @@ def test_all_that_match_are_sent_again_if_the_user_may_edit_them(browser: Sign, 
     ):
         put(name, status, dag_id=dag_id)
     owner, wanted = browser("owner"), {"until": time.time() + 1}
-    before = {row.event_id: row.due_at for row in outbox.find()}
+    before = {row.event_id: row.due_at for row in outbox.page(EventFilter()).rows}
     assert owner.get("api/redeliverable", **wanted) == {"number": 2, "or_more": False}
     assert owner.order(filter=wanted, after=None).json() == {"count": 2, "next": None}
-    changed = {row.event_id for row in outbox.find() if row.due_at != before[row.event_id]}
+    changed = {row.event_id for row in outbox.page(EventFilter()).rows if row.due_at != before[row.event_id]}
     assert changed == {"msg_a", "msg_b"}
     assert browser("admin").get("api/redeliverable", **wanted)["number"] == 2
 
@@ -88,7 +88,7 @@ def test_the_filter_holds_for_what_is_sent_again(
     wanted = {"until": 2_000_000, **wanted}
     assert browser("admin").get("api/redeliverable", **wanted)["number"] == len(sent)
     assert browser("admin").order(filter=wanted, after=None).json()["count"] == len(sent)
-    assert {row.event_id for row in outbox.find(statuses=["due"])} == {f"msg_{name}" for name in sent}
+    assert {row.event_id for row in outbox.page(EventFilter(statuses=["due"])).rows} == {f"msg_{name}" for name in sent}
 
 
 def test_many_are_sent_again_step_by_step(browser: Sign, put: Put, outbox: Outbox) -> None:
@@ -103,7 +103,7 @@ def test_many_are_sent_again_step_by_step(browser: Sign, put: Put, outbox: Outbo
         if place is None:
             break
     assert steps == [200, 50]
-    assert {row.status for row in outbox.find(limit=300)} == {"due"}
+    assert {row.status for row in outbox.page(EventFilter(), limit=300).rows} == {"due"}
 
 
 def test_who_had_what_sent_again_is_in_the_log(browser: Sign, put: Put, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,3 +206,50 @@ def test_what_left_nothing_to_send_is_not_sent_again(browser: Sign, put: Put, ou
     assert browser("admin").get("api/deliveries/msg_a")["may_redeliver"] is False
     assert browser("admin").order(event_ids=["msg_a"]).json()["count"] == 0
     assert outbox.status_of("msg_a") == "refused"
+
+
+def test_who_may_edit_a_dag_and_not_its_runs_sends_none_of_them_again(
+    browser: Sign, put: Put, outbox: Outbox, manager: Manager
+) -> None:
+    """A manager may have a rule for each, and Airflow asks for the runs of that very DAG before it clears one."""
+    manager.runs["admin"] = {"PUT": {"*", "!legacy_job"}}
+    put("a", "dead")
+    put("b", "dead", dag_id="legacy_job")
+    put("c", "dead", dag_id="deleted_long_ago")
+    admin, wanted = browser("admin"), {"until": time.time() + 1}
+    offered = {row["id"] for row in admin.get("api/deliveries")["rows"] if row["may_redeliver"]}
+    assert offered == {"msg_a"}
+    assert admin.get("api/deliveries/msg_b")["may_redeliver"] is False
+    assert admin.order(event_ids=["msg_a", "msg_b"]).status_code == 403
+    assert admin.get("api/redeliverable", **wanted)["number"] == 1
+    assert admin.order(filter=wanted, after=None).json()["count"] == 1
+    assert {row.event_id for row in outbox.page(EventFilter(statuses=["due"])).rows} == {"msg_a"}
+
+
+def test_who_may_read_a_dag_and_not_its_runs_opens_none_of_them(
+    browser: Sign, put: Put, outbox: Outbox, manager: Manager
+) -> None:
+    """As Airflow lets him open no run of it; and what he may not read he does not send again."""
+    manager.runs["admin"] = {"GET": {"*", "!legacy_job"}}
+    put("a", "dead", dag_id="legacy_job")
+    assert browser("admin").ask("GET", "api/deliveries/msg_a").status_code == 404
+    assert browser("admin").order(event_ids=["msg_a"]).status_code == 404
+    assert outbox.status_of("msg_a") == "dead"
+
+
+def test_runs_are_asked_for_with_their_dags_team(
+    browser: Sign, put: Put, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are several, as Airflow does."""
+    put("a", "dead")
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    asked: list[Any] = []
+    allowed = manager.batch_is_authorized_dag
+
+    def seen(requests: list[dict[str, Any]], **user: Any) -> bool:
+        asked.extend(request["details"] for request in requests)
+        return allowed(requests, **user)
+
+    monkeypatch.setattr(manager, "batch_is_authorized_dag", seen)
+    assert browser("admin").order(event_ids=["msg_a"]).status_code == 200
+    assert {(details.id, details.team_name) for details in asked} == {(dag_id, "sales") for dag_id in DAGS}

@@ -16,6 +16,7 @@ from page_world import HERE, ORDER, Browser, Manager, Put, Sign
 
 from ringback_notifier._key_endpoint import KeyEndpoint
 from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox._migrate import NotMigrated
 from ringback_notifier.web import _application, _assets, _entry
 from ringback_notifier.web._headers import SECURITY
 
@@ -85,7 +86,7 @@ def test_where_there_is_no_outbox_the_page_says_so_and_makes_none(browser: Sign,
     admin = browser("admin")
     shown = admin.get("api/deliveries")
     assert shown["rows"] == []
-    assert shown["no_outbox"] == f"there is no outbox {url} yet"
+    assert shown["no_outbox"] == "there is no outbox yet"
     assert admin.get("api/counts") == {"counts": {}}
     assert admin.ask("GET", "api/deliveries/msg_a").status_code == 503
     assert list(tmp_path.iterdir()) == []
@@ -100,26 +101,50 @@ def test_an_empty_file_is_left_alone(browser: Sign, url: str, tmp_path: Path) ->
     assert file.stat().st_size == 0
 
 
-def test_another_programs_database_is_named(browser: Sign, tmp_path: Path) -> None:
-    """In words, with what to do, and neither a traceback nor a changed file."""
+def test_another_programs_database_is_named_in_the_log(
+    browser: Sign, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what to do; a viewer, who can do nothing, is not told which file it is."""
     (tmp_path / "ringback").mkdir()
     with sqlite3.connect(tmp_path / "ringback" / "outbox.db") as database:
         database.execute("CREATE TABLE theirs (id INTEGER)")
     database.close()
     answer = browser("admin").ask("GET", "api/deliveries")
     assert answer.status_code == 503
-    assert "another program's; [ringback] outbox_url must name one of its own" in answer.json()["detail"]
+    assert "cannot be used as it is; the API server's log says why" in answer.json()["detail"]
+    assert str(tmp_path) not in answer.text
+    assert f"{tmp_path}/ringback/outbox.db: this database is another program's; [ringback] outbox_url" in caplog.text
 
 
-def test_an_outbox_that_cannot_be_reached_is_named_without_its_password(manager: Manager) -> None:
-    """The page answers in time, and works again once the outbox does."""
+def test_tables_that_are_not_there_are_said_with_the_command(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That mends it; where the tables are missing is in the log."""
+
+    def missing(url: str, **_: Any) -> None:
+        raise NotMigrated(f"outbox {url}: its tables are missing")
+
+    monkeypatch.setattr(Outbox, "open", missing)
+    app = FastAPI()
+    app.mount(_entry.PREFIX, _application.application(lambda: "postgresql://ringback@db.example/ringback"))
+    answer = Browser(app, "admin").ask("GET", "api/deliveries")
+    assert (answer.status_code, "run `ringback outbox migrate`" in answer.text) == (503, True)
+    assert "db.example" not in answer.text
+    assert "db.example" in caplog.text
+
+
+def test_an_outbox_that_cannot_be_reached_is_named_in_the_log_without_its_password(
+    manager: Manager, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page answers in time, and tells a viewer neither user nor host nor database, nor what the driver says."""
     app = FastAPI()
     app.mount(_entry.PREFIX, _application.application(lambda: "postgresql://ringback:hush-hush@127.0.0.1:9/ringback"))
     started = time.monotonic()
     answer = Browser(app, "admin").ask("GET", "api/deliveries")
     assert answer.status_code == 503
-    assert "127.0.0.1" in answer.json()["detail"]
-    assert "hush" not in answer.text
+    assert answer.json() == {"detail": "the outbox does not answer just now; the API server's log says why"}
+    assert "ringback@127.0.0.1:9/ringback" in caplog.text
+    assert "hush" not in caplog.text
     assert time.monotonic() - started < 10
 
 
@@ -152,7 +177,7 @@ def test_what_nobody_foresaw_is_a_plain_error(
 
 
 def test_the_application_is_made_when_it_is_first_asked_for(caplog: pytest.LogCaptureFixture) -> None:
-    """Once for all requests; and where it cannot be made it is tried again."""
+    """Once for all requests; and where it cannot be made it is tried again, but not for every stranger who asks."""
     made: list[int] = []
 
     async def hello(scope: Any, receive: Any, send: Any) -> None:
@@ -168,14 +193,25 @@ def test_the_application_is_made_when_it_is_first_asked_for(caplog: pytest.LogCa
 
     page = _entry.CallbacksPage(build)
 
-    async def ask(times: int) -> list[int]:
+    async def ask(times: int) -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(page), base_url=HERE) as client:
-            return [answer.status_code for answer in await asyncio.gather(*(client.get("/") for _ in range(times)))]
+            return list(await asyncio.gather(*(client.get("/") for _ in range(times))))
+
+    def statuses(times: int) -> list[int]:
+        return [answer.status_code for answer in asyncio.run(ask(times))]
 
     assert made == []
-    assert asyncio.run(ask(1)) == [503]
+    assert statuses(5) == [503] * 5
+    assert statuses(5) == [503] * 5
+    assert len(made) == 1
     assert "no such Airflow" in caplog.text
-    assert asyncio.run(ask(5)) == [200] * 5
+    assert caplog.text.count("the page Callbacks cannot be made") == 1
+    (refused,) = asyncio.run(ask(1))
+    assert {name: refused.headers.get_list(name) for name in SECURITY} == {
+        name: [value] for name, value in SECURITY.items()
+    }
+    page._not_before -= _entry._AGAIN
+    assert statuses(5) == [200] * 5
     assert len(made) == 2
 
 
