@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from ringback_cli.diagnosis.rendering import as_lines, as_members, has_problem
 from ringback_cli.diagnosis.running import examine
 from ringback_notifier.outbox import Outbox
 from ringback_protocol import PrivateKey
+from ringback_receiver._sqlite import SqliteStore
 
 KEY = PrivateKey.generate()
 
@@ -103,13 +105,24 @@ def test_published_keys_are_shown_or_their_lack(tmp_path: Path) -> None:
     assert one(published_keys("http://airflow.example", "default"))[0] == "problem"
 
 
-def test_a_store_is_opened_but_never_made(tmp_path: Path) -> None:
+async def made(path: Path) -> None:
+    opened = SqliteStore(str(path))
+    await opened.open()
+    await opened.close()
+
+
+def test_a_store_is_looked_at_but_never_made_or_migrated(tmp_path: Path) -> None:
     """A password in its URL is not shown."""
     path = tmp_path / "ringback.db"
     assert one(store(f"sqlite:///{path}"))[0] == "warning"
     assert not path.exists()
     path.write_bytes(b"no database, this" * 100)
     assert one(store(f"sqlite:///{path}"))[0] == "problem"
+    path.write_bytes(b"")
+    assert one(store(f"sqlite:///{path}"))[0] == "warning"
+    assert path.stat().st_size == 0
+    asyncio.run(made(path))
+    assert one(store(f"sqlite:///{path}"))[0] == "ok"
     status, said = one(store("postgresql://u:hush@127.0.0.1:1/x"))
     assert (status, "hush" in said) == ("problem", False)
 
@@ -232,6 +245,7 @@ def test_an_outbox_is_looked_at_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     path.touch()
     assert "ringback outbox migrate" in list(outbox())[-1].todo
+    assert list(relays()) == []
     assert path.stat().st_size == 0
     opened = Outbox.open(url, wait=5)
     found = {(finding.subject, finding.status): finding.saw for finding in (*outbox(), *relays())}
