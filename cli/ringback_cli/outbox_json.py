@@ -12,7 +12,7 @@ __all__ = ["attempt_json", "event_json"]
 
 def event_json(row: EventSummary) -> dict[str, Any]:
     """Return a row without its body; times are Unix seconds."""
-    from ringback_notifier.web._redaction import shown_url
+    from ringback_notifier._redaction import shown_url
 
     return {
         "event_id": row.event_id,
@@ -33,7 +33,7 @@ def event_json(row: EventSummary) -> dict[str, Any]:
 
 def attempt_json(attempt: Attempt, secrets: tuple[str, ...]) -> dict[str, Any]:
     """Return an attempt."""
-    from ringback_notifier.web._redaction import shown_text
+    from ringback_notifier._redaction import shown_text
 
     return {
         "sender": attempt.sender,

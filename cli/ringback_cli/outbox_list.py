@@ -83,7 +83,7 @@ def _print_table(rows: Sequence[EventSummary], now: float) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ringback_notifier.web._redaction import shown_url
+    from ringback_notifier._redaction import shown_url
 
     table = Table(box=None, pad_edge=False)
     for name in ("event", "status", "DAG", "run", "created", "attempts", "destination", "URL"):

@@ -16,8 +16,8 @@ from ringback_cli.output import AsJson, print_json, print_line
 from ringback_cli.problems import fail
 
 if TYPE_CHECKING:
+    from ringback_notifier._redaction import Body
     from ringback_notifier.outbox import EventRow
-    from ringback_notifier.web._redaction import Body
 
 __all__ = ["show"]
 
@@ -36,7 +36,7 @@ def show(
 
     Example: ringback outbox show msg_3kq0c1v9b5t7x2m8n4z6p1r5wd
     """
-    from ringback_notifier.web._redaction import secrets_of, shown_body
+    from ringback_notifier._redaction import secrets_of, shown_body
 
     with errors_shown(), opened_outbox() as outbox:
         row = outbox.event(event_id)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -278,6 +279,33 @@ def test_all_that_match_are_sent_again_after_a_question(operator: Page, deliveri
     dialog.get_by_role("button", name="Close").click()
     chip(frame, "All 4").click()
     expect(row(frame, RUNS["gone"]).locator(".pill")).to_have_text("Waiting")
+
+
+def test_the_question_names_the_filter_that_is_sent(operator: Page) -> None:
+    """Also where the filter is changed while the server counts."""
+    said = {"rows": [delivery(1)], "next": None, "searched_to": None, "relays": {"alive": 1, "known": True}}
+    answer = {"now": time.time(), "may_edit": True, **said}
+    counting: list[Route] = []
+    sent: list[Any] = []
+
+    def taken(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        route.fulfill(json={"count": 3, "next": None})
+
+    operator.route("**/api/deliveries?*", lambda route: route.fulfill(json=answer))
+    operator.route("**/api/redeliverable*", lambda route: counting.append(route))
+    operator.route("**/api/redeliver", taken)
+    operator.goto("/ringback/callbacks/?run_id_contains=portal__")
+    with operator.expect_request("**/api/redeliverable*"):
+        operator.get_by_role("button", name="Send all matching again").click()
+    operator.get_by_label("Run id contains").fill("billing__")
+    counting[0].fulfill(json={"number": 3, "or_more": False})
+    dialog = operator.get_by_role("dialog")
+    expect(dialog).to_contain_text("run id contains portal__")
+    dialog.get_by_role("button", name="Send 3 again").click()
+    expect(dialog).to_contain_text("3 sent again")
+    assert sent[0]["filter"]["run_id_contains"] == "portal__"
+    operator.unroute_all()
 
 
 def test_a_run_has_a_tab_with_its_deliveries(operator: Page, deliveries: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ringback_notifier.outbox._filter import EventFilter
     from ringback_notifier.outbox._host import host_of
+    from ringback_notifier.outbox._liveness import relay_is_alive
     from ringback_notifier.outbox._migrate import migrate
     from ringback_notifier.outbox._outbox import Outbox
     from ringback_notifier.outbox._rows import (
@@ -56,6 +57,7 @@ __all__ = [
     "Recorded",
     "Settled",
     "host_of",
+    "relay_is_alive",
     "run_key",
 ]
 
@@ -64,6 +66,7 @@ _HOME = {
     "Watch": "_watch",
     "migrate": "_migrate",
     "host_of": "_host",
+    "relay_is_alive": "_liveness",
     "EventFilter": "_filter",
     **dict.fromkeys(("EventSummary", "EventRow", "Cursor", "Page", "Count", "Redelivered"), "_shown"),
 }

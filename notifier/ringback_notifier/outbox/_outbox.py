@@ -273,10 +273,16 @@ class Outbox:
         :param limit: events in this step.
         :raises ValueError: for ``delivered`` without ``event_ids`` and ``since``, and for ``hint`` and ``leased``.
         """
+        if event_ids is not None:
+            with self._database.writing() as connection:
+                return Redelivered(_redelivering.make_due(connection, asked, event_ids, named=True, now=now), None)
+        # Others may write while this searches; making due looks at each row once more.
+        with self._database.reading() as connection:
+            found, place = _redelivering.redeliverable(connection, asked, after=after, limit=limit, looks=LOOKS)
+        if not found:
+            return Redelivered(0, place)
         with self._database.writing() as connection:
-            if event_ids is not None:
-                return Redelivered(_redelivering.redeliver_these(connection, asked, event_ids, now=now), None)
-            return _redelivering.redeliver(connection, asked, after=after, limit=limit, looks=LOOKS, now=now)
+            return Redelivered(_redelivering.make_due(connection, asked, found, named=False, now=now), place)
 
     def count_redeliverable(
         self,

@@ -15,11 +15,11 @@ from ringback_notifier.outbox._many import among, chunks
 from ringback_notifier.outbox._rows import Status
 from ringback_notifier.outbox._schema import events
 from ringback_notifier.outbox._search import found, furthest, span_of
-from ringback_notifier.outbox._shown import Count, Cursor, Redelivered
+from ringback_notifier.outbox._shown import Count, Cursor
 from ringback_notifier.outbox._wake import wake
 from ringback_notifier.outbox._ways import ways_of
 
-__all__ = ["count_redeliverable", "count_these", "redeliver", "redeliver_these"]
+__all__ = ["count_redeliverable", "count_these", "make_due", "redeliverable"]
 
 _BY_DEFAULT: tuple[Status, ...] = ("dead", "gone", "refused")
 _POSSIBLE: tuple[Status, ...] = (*_BY_DEFAULT, "delivered", "due")
@@ -28,22 +28,17 @@ _POSSIBLE: tuple[Status, ...] = (*_BY_DEFAULT, "delivered", "due")
 _SENDABLE: tuple[ColumnElement[bool], ...] = (events.c.url != "", events.c.body.is_not(None))
 
 
-def redeliver(
-    connection: Connection, asked: EventFilter, *, after: Cursor | None, limit: int, looks: int, now: float
-) -> Redelivered:
+def redeliverable(
+    connection: Connection, asked: EventFilter, *, after: Cursor | None, limit: int, looks: int
+) -> tuple[list[str], Cursor | None]:
+    """Return what to make due in one step, and where the next begins."""
     asked = _checked(asked, named=False)
     if asked.leaves_nothing:
-        return Redelivered(0, None)
+        return [], None
     span = span_of(asked, after)
     reached = furthest(connection, ways_of(asked), span, looks=looks)
     places = found(connection, reached.way, reached.within(span), asked, limit=limit, also=_SENDABLE)
-    again = _make_due(connection, asked, [place.event_id for place in places], now)
-    return Redelivered(again, places[-1] if len(places) == limit else reached.edge)
-
-
-def redeliver_these(connection: Connection, asked: EventFilter, event_ids: Collection[str], *, now: float) -> int:
-    asked = _checked(asked, named=True)
-    return 0 if asked.leaves_nothing else _make_due(connection, asked, event_ids, now)
+    return [place.event_id for place in places], places[-1] if len(places) == limit else reached.edge
 
 
 def count_redeliverable(connection: Connection, asked: EventFilter, *, cap: int, looks: int) -> Count:
@@ -89,7 +84,14 @@ def _named(event_ids: Collection[str]) -> Iterator[list[str]]:
     return chunks(sorted(event_id for event_id in set(event_ids) if can_be_stored(event_id)))
 
 
-def _make_due(connection: Connection, asked: EventFilter, event_ids: Collection[str], now: float) -> int:
+def make_due(connection: Connection, asked: EventFilter, event_ids: Collection[str], *, named: bool, now: float) -> int:
+    """Make those due that a filter leaves of these, whatever was found before, and return how many.
+
+    :param named: whether somebody named them.
+    """
+    asked = _checked(asked, named=named)
+    if asked.leaves_nothing:
+        return 0
     conditions = _conditions(connection, asked)
     again = 0
     for chunk in _named(event_ids):

@@ -37,11 +37,18 @@ class Answers:
     """What the routes answer with.  Its methods block.
 
     :param access_of: tells what a user may; ``None`` for nothing at all.
+    :param may_run: tells whether a user may ``GET`` or ``PUT`` the runs of one DAG.
     """
 
-    def __init__(self, source: Source, access_of: Callable[[Any], Access | None]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        access_of: Callable[[Any], Access | None],
+        may_run: Callable[[Any, str, str], bool],
+    ) -> None:
         self._source = source
         self._access_of = access_of
+        self._may_run = may_run
 
     def deliveries(self, user: Any, asked: Mapping[str, str]) -> dict[str, Any]:
         """Return a page of the list.
@@ -85,7 +92,7 @@ class Answers:
 
         def question(outbox: Outbox) -> dict[str, Any]:
             row = outbox.event(event_id) if is_event_id(event_id) else None
-            if row is None or not access.reads(row.dag_id):
+            if row is None or not access.reads(row.dag_id) or not self._may_run(user, "GET", row.dag_id):
                 raise NotFound(_NOT_FOUND)
             return _presenting.detail(row, outbox.attempts_of(event_id), access)
 
@@ -111,12 +118,14 @@ class Answers:
             raise BadQuery("event_ids must hold the ids of events")
 
         def order(outbox: Outbox) -> int:
-            for event_id in event_ids:
-                row = outbox.event(event_id)
-                if row is None or not access.reads(row.dag_id):
-                    raise NotFound(_NOT_FOUND)
-                if not access.edits(row.dag_id):
-                    raise Forbidden(f"you may see the runs of DAG {row.dag_id}, and not edit them")
+            rows = [outbox.event(event_id) for event_id in event_ids]
+            dag_ids = {row.dag_id for row in rows if row is not None}
+            seen = {dag_id for dag_id in dag_ids if access.reads(dag_id) and self._may_run(user, "GET", dag_id)}
+            if None in rows or seen != dag_ids:
+                raise NotFound(_NOT_FOUND)
+            for dag_id in sorted(dag_ids):
+                if not access.edits(dag_id) or not self._may_run(user, "PUT", dag_id):
+                    raise Forbidden(f"you may see the runs of DAG {dag_id}, and not edit them")
             of_these = EventFilter(dag_ids=access.both, statuses=_presenting.AGAIN_BY_ID)
             return outbox.redeliver(of_these, event_ids=event_ids, now=time.time()).number
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from ringback_notifier._config import outbox_url
 from ringback_notifier.errors import NotifierError
-from ringback_notifier.web._airflow import access_of
+from ringback_notifier.web._airflow import access_of, may_run
 from ringback_notifier.web._answers import Answers, Forbidden, NotFound
 from ringback_notifier.web._assets import assets
 from ringback_notifier.web._headers import Application, with_security_headers
@@ -55,7 +55,7 @@ def application(url: Callable[[], str] = outbox_url) -> Application:
         with anyio.fail_after(_PATIENCE):
             return await anyio.to_thread.run_sync(question, *arguments, limiter=turns)
 
-    app.include_router(routes(Answers(Source(url), access_of), ask))
+    app.include_router(routes(Answers(Source(url), access_of, may_run), ask))
     app.include_router(assets())
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _refusal(status))

@@ -17,7 +17,8 @@ def is_own_origin(origin: str | None, *, base_url: str | None, scheme: str, host
     """Say whether an ``Origin`` is the address that Airflow is known by, or that this request was sent to.
 
     The second is what counts where no ``[api] base_url`` is set: the browser sends the session cookie to no other
-    host than the one that it is of.  A proxy may have taken the encryption off, but nobody puts it on.
+    host than the one that it is of.  A proxy may have taken the encryption off, but nobody puts it on; and who is
+    known by an ``https`` address has no page at an ``http`` one, whatever connection the request came with.
 
     :param base_url: ``[api] base_url``.
     :param scheme: that the request came with.
@@ -26,9 +27,11 @@ def is_own_origin(origin: str | None, *, base_url: str | None, scheme: str, host
     asked = _place(origin)
     if asked is None:
         return False
-    if base_url and asked == _place(base_url):
+    known = _place(base_url)
+    if asked == known:
         return True
-    return asked[0] in (scheme, "https") and asked == _place(f"{asked[0]}://{host or ''}")
+    schemes = ("https",) if known is not None and known[0] == "https" else (scheme, "https")
+    return asked[0] in schemes and asked == _place(f"{asked[0]}://{host or ''}")
 
 
 def is_json(content_type: str | None) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ringback_notifier.outbox import Attempt, Count, Duty, EventRow, EventSummary, Page, Status
+from ringback_notifier._redaction import secrets_of, shown_body, shown_text, shown_url
+from ringback_notifier.outbox import Attempt, Count, Duty, EventRow, EventSummary, Page, Status, relay_is_alive
 from ringback_notifier.web._access import Access
 from ringback_notifier.web._query import cursor_text
-from ringback_notifier.web._redaction import secrets_of, shown_body, shown_text, shown_url
 
 __all__ = ["AGAIN", "AGAIN_BY_ID", "attempt", "counts", "detail", "page", "relays", "summary"]
 
@@ -18,9 +17,6 @@ AGAIN: frozenset[Status] = frozenset({"dead", "gone", "refused"})
 
 AGAIN_BY_ID: frozenset[Status] = AGAIN | {"delivered", "due"}
 """What is sent again when it is chosen."""
-
-_BETWEEN_RUNS = 180.0
-"""Seconds after whose beginning the run of a relay that is a task has surely been followed by the next."""
 
 
 def summary(row: EventSummary, access: Access) -> dict[str, Any]:
@@ -93,14 +89,4 @@ def counts(found: Mapping[Any, Count]) -> dict[str, dict[str, Any]]:
 def relays(duties: Iterable[Duty], *, now: float) -> dict[str, Any]:
     """Return how many relays are alive, and whether there ever was one."""
     seen = list(duties)
-    return {"alive": sum(_is_alive(duty, now) for duty in seen), "known": bool(seen)}
-
-
-def _is_alive(duty: Duty, now: float) -> bool:
-    if duty.until > now:
-        return True
-    try:
-        said = json.loads(duty.value or "{}")
-        return bool(said["kind"] == "dag" and float(said["since"]) > now - _BETWEEN_RUNS)
-    except (ValueError, TypeError, KeyError):
-        return False
+    return {"alive": sum(relay_is_alive(duty, now) for duty in seen), "known": bool(seen)}

@@ -156,6 +156,7 @@ async function redeliver(delivery) {
 async function redeliverAll() {
   const now = Date.now() / 1000;
   const wanted = filters.asked(now);
+  const conditions = filters.inWords(); // at the same moment: the controls may change while the server counts
   wanted.until = Math.min(wanted.until ?? now, now); // what comes meanwhile is not meant
   let found;
   try {
@@ -164,7 +165,6 @@ async function redeliverAll() {
     await ask({ title: "Send all matching again", words: el("p", {}, problem.message) });
     return;
   }
-  const conditions = filters.inWords();
   const which = conditions.length
     ? [el("p", {}, "They match:"), el("ul", {}, conditions.map((words) => el("li", {}, words)))]
     : el("p", {}, el("strong", {}, "No filter is set: that is everything that was given up or refused."));

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled
+from collections.abc import Callable
+from typing import Any
 
-from ringback_notifier.outbox import EventFilter, Outbox
+import pytest
+from outbox_samples import NOW, failed, lease, make_attempt, make_event, make_hint, row, settled, settlement
+
+from ringback_notifier.outbox import EventFilter, Outbox, _redelivering
 
 
 def test_redelivery_starts_a_new_schedule(outbox: Outbox) -> None:
@@ -89,6 +92,26 @@ def test_purge_spares_what_is_young_enough(outbox: Outbox) -> None:
     settled(outbox, 1, "dead")
     assert outbox.purge(before=NOW + 1) == 0
     assert outbox.purge(before=NOW + 1.5) == 1
+
+
+def test_others_write_while_a_redelivery_searches(
+    url: str, outbox: Outbox, opening: Callable[..., Outbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search may take a while; and what somebody else has sent again and delivered by then is left alone."""
+    settled(outbox, 1, "dead")
+    settled(outbox, 2, "dead")
+    other, search = opening(url, wait=0.2), _redelivering.found
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        places = search(*arguments, **options)
+        assert other.redeliver(event_ids=["msg_0001"], now=NOW).number == 1
+        assert lease(other) == ["msg_0001"]
+        other.settle("relay-1", [settlement("msg_0001", "delivered")], now=NOW)
+        return places
+
+    monkeypatch.setattr(_redelivering, "found", meanwhile)
+    assert outbox.redeliver(now=NOW).number == 1
+    assert (outbox.status_of("msg_0001"), outbox.status_of("msg_0002")) == ("delivered", "due")
 
 
 def test_a_redelivered_event_is_not_purged(outbox: Outbox) -> None:

@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from page_world import HERE, ORDER, Put, Sign
+from page_world import DAGS, HERE, ORDER, Manager, Put, Sign
 
-from ringback_notifier.outbox import Outbox
+from ringback_notifier.outbox import EventFilter, Outbox
 
 
 @pytest.mark.parametrize("status", ["dead", "gone", "refused", "delivered", "due"])
@@ -206,3 +206,50 @@ def test_what_left_nothing_to_send_is_not_sent_again(browser: Sign, put: Put, ou
     assert browser("admin").get("api/deliveries/msg_a")["may_redeliver"] is False
     assert browser("admin").order(event_ids=["msg_a"]).json()["count"] == 0
     assert outbox.status_of("msg_a") == "refused"
+
+
+def test_who_may_edit_a_dag_and_not_its_runs_sends_none_of_them_again(
+    browser: Sign, put: Put, outbox: Outbox, manager: Manager
+) -> None:
+    """A manager may have a rule for each, and Airflow asks for the runs of that very DAG before it clears one."""
+    manager.runs["admin"] = {"PUT": {"*", "!legacy_job"}}
+    put("a", "dead")
+    put("b", "dead", dag_id="legacy_job")
+    put("c", "dead", dag_id="deleted_long_ago")
+    admin, wanted = browser("admin"), {"until": time.time() + 1}
+    offered = {row["id"] for row in admin.get("api/deliveries")["rows"] if row["may_redeliver"]}
+    assert offered == {"msg_a"}
+    assert admin.get("api/deliveries/msg_b")["may_redeliver"] is False
+    assert admin.order(event_ids=["msg_a", "msg_b"]).status_code == 403
+    assert admin.get("api/redeliverable", **wanted)["number"] == 1
+    assert admin.order(filter=wanted, after=None).json()["count"] == 1
+    assert {row.event_id for row in outbox.page(EventFilter(statuses=["due"])).rows} == {"msg_a"}
+
+
+def test_who_may_read_a_dag_and_not_its_runs_opens_none_of_them(
+    browser: Sign, put: Put, outbox: Outbox, manager: Manager
+) -> None:
+    """As Airflow lets him open no run of it; and what he may not read he does not send again."""
+    manager.runs["admin"] = {"GET": {"*", "!legacy_job"}}
+    put("a", "dead", dag_id="legacy_job")
+    assert browser("admin").ask("GET", "api/deliveries/msg_a").status_code == 404
+    assert browser("admin").order(event_ids=["msg_a"]).status_code == 404
+    assert outbox.status_of("msg_a") == "dead"
+
+
+def test_runs_are_asked_for_with_their_dags_team(
+    browser: Sign, put: Put, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are several, as Airflow does."""
+    put("a", "dead")
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    asked: list[Any] = []
+    allowed = manager.batch_is_authorized_dag
+
+    def seen(requests: list[dict[str, Any]], **user: Any) -> bool:
+        asked.extend(request["details"] for request in requests)
+        return allowed(requests, **user)
+
+    monkeypatch.setattr(manager, "batch_is_authorized_dag", seen)
+    assert browser("admin").order(event_ids=["msg_a"]).status_code == 200
+    assert {(details.id, details.team_name) for details in asked} == {(dag_id, "sales") for dag_id in DAGS}

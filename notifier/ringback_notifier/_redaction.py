@@ -9,6 +9,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
@@ -22,6 +23,12 @@ _QUERY = re.compile(r"\?[\w.~%+\[\]-]{1,100}=[^\s\"'<>\\]*")
 """A query of no whole URL: many a receiver answers with the path that it was asked for."""
 
 _SHORTEST = 4  # of a secret: hiding every "1" would make an answer unreadable, and hides nothing
+
+_MAY_BE_CUT = 500
+"""Characters from which on a text's end may be missing, in the middle of a secret: so many are kept of an answer."""
+
+# What writers of JSON spell as \uXXXX, with or without all that is not ASCII: nothing; Go and Rails; Gson; .NET.
+_ESCAPED_IN_JSON = ("", "<>&", "<>&='", "<>&'+`\"")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +71,7 @@ def secrets_of(url: str | None) -> tuple[str, ...]:
     pieces |= {value for pair in parts.query.split("&") for value in (pair, pair.partition("=")[2])}
     pieces |= {spelling for piece in pieces for spelling in (unquote(piece), unquote_plus(piece))}
     pieces |= {quote(piece, safe="") for piece in pieces}
-    pieces |= {html.escape(piece) for piece in pieces}
+    pieces |= {html.escape(piece) for piece in pieces} | {spelling for piece in pieces for spelling in _in_json(piece)}
     return tuple(sorted((piece for piece in pieces if len(piece) >= _SHORTEST), key=len, reverse=True))
 
 
@@ -72,7 +79,36 @@ def shown_text(text: str, secrets: tuple[str, ...] = ()) -> str:
     """Return a text without these secrets and without queries, and with its URLs as :func:`shown_url` has them."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
+    if len(text) >= _MAY_BE_CUT:
+        text = _without_beginning(text, secrets)
     return _QUERY.sub(f"?{HIDDEN}", _URL.sub(lambda found: shown_url(found[0]), text))
+
+
+def _in_json(piece: str) -> set[str]:
+    """Return how writers of JSON spell it."""
+    found = set()
+    for special, only_ascii, escape in product(_ESCAPED_IN_JSON, (True, False), ("\\u{:04x}", "\\u{:04X}")):
+        signs = (
+            escape.format(ord(sign)) if sign in special or (only_ascii and not sign.isascii()) else sign
+            for sign in piece
+        )
+        found.add("".join(signs))
+    return found | {spelling.replace("/", "\\/") for spelling in found}
+
+
+def _without_beginning(text: str, secrets: tuple[str, ...]) -> str:
+    """Return a text that does not end with a secret's beginning."""
+    longest = max(
+        (
+            size
+            for secret in secrets
+            if secret[:_SHORTEST] in text[-len(secret) :]
+            for size in range(_SHORTEST, len(secret))
+            if text.endswith(secret[:size])
+        ),
+        default=0,
+    )
+    return text[:-longest] + HIDDEN if longest else text
 
 
 def shown_body(body: bytes, secrets: tuple[str, ...] = ()) -> Body:

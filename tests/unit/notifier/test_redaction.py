@@ -1,4 +1,4 @@
-"""What the page shows of URLs, answers and bodies."""
+"""What is shown of URLs, answers and bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ringback_notifier.web._redaction import secrets_of, shown_body, shown_text, shown_url
+from ringback_notifier._redaction import secrets_of, shown_body, shown_text, shown_url
 
 SECRET = "hush-h/ush+1"
 
@@ -75,6 +75,34 @@ def test_an_answer_that_repeats_a_secret_is_shown_without_it(url: str, form: str
         shown = shown_text(form.format(spelling), secrets)
         assert SECRET not in shown
         assert quote(SECRET, safe="") not in shown
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        r"hush+h&ush=1\/\u00e9",
+        r"hush+h\u0026ush=1/é",
+        r"hush+h\u0026ush\u003d1/é",
+        r"hush\u002Bh\u0026ush=1/\u00E9",
+    ],
+    ids=["PHP", "Go", "Gson", ".NET"],
+)
+def test_an_answer_that_repeats_a_secret_in_json_is_shown_without_it(said: str) -> None:
+    """However its writer escapes."""
+    secret = "hush+h&ush=1/é"
+    assert json.loads(f'"{said}"') == secret
+    secrets = secrets_of(f"https://portal.example/a?token={quote(secret, safe='')}")
+    assert shown_text(f'{{"got":"{said}"}}', secrets) == '{"got":"…"}'
+
+
+@pytest.mark.parametrize("kept", range(4, len(SECRET) + 1))
+def test_a_secret_that_an_answers_end_cuts_is_not_shown(kept: int) -> None:
+    """Only the beginning of an answer is kept; of one that is short, all is."""
+    secrets = secrets_of(f"https://portal.example/a?token={SECRET}")
+    filling = "é" * (499 - kept)
+    assert shown_text(f"{filling} {SECRET[:kept]}", secrets) == f"{filling} …"
+    assert shown_text(f"{filling} token={SECRET[:kept]}", secrets) == f"{filling} …"
+    assert shown_text("a bad token", secrets) == "a bad token"
 
 
 @given(
