@@ -169,6 +169,7 @@ class AirflowApi:
     ) -> Operation[RunResult]:
         """Wait by Airflow's ``/wait``, or by asking where there is none."""
         said: str | None = None
+        result: Any = None
 
         def tell(state: str) -> None:
             nonlocal said

@@ -95,4 +95,5 @@ def running(*arguments: str, until: str | None, **variables: str) -> Iterator[su
         yield process
     finally:
         process.kill()
-        process.communicate()
+        with process:  # closes what it wrote to, and waits
+            pass
