@@ -162,6 +162,27 @@ def test_a_check_that_breaks_or_hangs_hides_no_other() -> None:
     assert "hush" not in repr(found)
 
 
+HANGING = """
+import asyncio, sys, time
+from ringback_cli import doctor, main
+from ringback_cli.diagnosis import caller
+
+def hangs(url):
+    yield from asyncio.run(asyncio.to_thread(time.sleep, 300))
+
+doctor._WITHIN, doctor._in_airflow, caller.store = 0.5, lambda names: [], hangs
+sys.argv = ["ringback", "doctor", "--store", "sqlite://", "--json"]
+main.main()
+"""
+
+
+def test_what_hangs_does_not_keep_the_command() -> None:
+    """As a look-up of a name may: its thread is asyncio's, for which the interpreter would wait."""
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1, done.stderr
+    assert "no answer within" in json.loads(done.stdout)["findings"][0]["saw"]
+
+
 def test_a_warning_is_no_problem() -> None:
     """People see what to do, programs a verdict."""
     diagnosis = [("A", [fine("x", "1"), warning("y", "2", "do this")]), ("A", [fine("z", "3")])]
@@ -256,6 +277,9 @@ def test_an_outbox_is_looked_at_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     now = time.time()
     opened.take_duty("relay/a", "a", now=now - 120, until=now - 60)
     assert next(finding.status for finding in relays()) == "warning"
+    opened.set_duty_value("relay/a", "a", json.dumps({"kind": "dag", "since": now - 90}))
+    assert next(finding.status for finding in relays()) == "ok"  # the next run of its DAG is about to begin
+    opened.set_duty_value("relay/a", "a", "[]")
     opened.take_duty("relay/b", "b", now=now, until=now + 60)
     assert next(finding.saw for finding in relays()) == "1 is alive"
     opened.close()

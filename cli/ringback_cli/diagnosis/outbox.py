@@ -85,7 +85,7 @@ def relays() -> Iterator[Finding]:
     from ringback_notifier.errors import NotifierError
 
     try:
-        from ringback_notifier.outbox import Outbox
+        from ringback_notifier.outbox import Outbox, relay_is_alive
         from ringback_notifier.outbox._database import Database
         from ringback_notifier.outbox._migrate import has_head
         from ringback_notifier.outbox._url import parse_url
@@ -102,15 +102,14 @@ def relays() -> Iterator[Finding]:
                     return  # outbox() has told it
             opened = Outbox(database)
             now = time.time()
-            until = [duty.until for duty in opened.duties("relay/")]
+            alive = [relay_is_alive(duty, now) for duty in opened.duties("relay/")]
             counts = {str(status): count for status, count in opened.counts().items()}
     except NotifierError as error:
         yield problem("relay", f"whether one is alive cannot be seen: {error}")
         return
-    alive = sum(moment > now for moment in until)
-    if alive:
-        yield fine("relay", f"{alive} {'is' if alive == 1 else 'are'} alive")
-    elif until:
+    if number := sum(alive):
+        yield fine("relay", f"{number} {'is' if number == 1 else 'are'} alive")
+    elif alive:
         yield warning(
             "relay",
             "none is at work now, but one was within the last hour",
