@@ -166,7 +166,7 @@ async def trigger_and_ask(access: AirflowAccess, trigger: Trigger, *, seconds: f
     :param seconds: to wait.
     :raises AirflowError: otherwise than well.
     """
-    from ringback_receiver import AirflowProtocolError
+    from ringback_receiver import AirflowAuthError, AirflowProtocolError
 
     async with access.client() as client:
         run = await _trigger(client, trigger)
@@ -174,6 +174,8 @@ async def trigger_and_ask(access: AirflowAccess, trigger: Trigger, *, seconds: f
             return await _end(client, run.dag_id, run.run_id, seconds)
         except AirflowProtocolError as error:
             return run_outcome.unreachable(run.dag_id, run.run_id, str(error))
+        except AirflowAuthError as error:  # it may trigger, but not look
+            fail(f"run {run.run_id} of {run.dag_id} was made, but its end cannot be seen: {error}")
 
 
 async def _end(client: AsyncAirflowClient, dag_id: str, run_id: str, seconds: float) -> RunOutcome:

@@ -67,6 +67,15 @@ def test_a_run_that_was_made_is_named_whatever_answers_then() -> None:
     assert "`ringback wait sales r1`" in done.stderr
 
 
+def test_an_account_that_may_trigger_but_not_look_learns_what_it_made() -> None:
+    """Somebody else may wait for it."""
+    denied: Reply = (403, {"content-type": "application/json"}, b'{"detail": "Forbidden"}')
+    with serving(airflow(wait=lambda: denied, look=lambda: denied)) as server:
+        done = ringback(server.url, "trigger", "sales", "--run-id", "r1", "--wait")
+    assert done.exit_code == ExitCode.NOT_DONE, done.output
+    assert "run r1 of sales was made, but its end cannot be seen" in done.stderr
+
+
 def test_ctrl_c_while_triggering_names_the_run() -> None:
     """Airflow may have made it."""
     asked, leave = threading.Event(), threading.Event()
