@@ -1,4 +1,4 @@
-"""How a command is told where Airflow's REST API is, and as whom to speak to it; no secret is ever an argument."""
+"""How a command is told where Airflow's REST API is, and as whom to speak to it; its secrets are no arguments."""
 
 from __future__ import annotations
 

@@ -64,6 +64,11 @@ def parse_captured(content: bytes) -> list[Captured]:
     if _REQUEST_LINE.match(head):
         head = head.partition(b"\n")[2]
     headers = captured_headers(head)
+    if _is_chunked(body, headers):
+        raise NotCaptured(
+            "its body is still in chunks (Transfer-Encoding: chunked), which are no part of what was signed: capture "
+            "the body behind the server, or put it together and give it with --headers and --body"
+        )
     return [Captured(headers=headers, body=_cut(body, headers))]
 
 
@@ -103,6 +108,12 @@ def _of_line(number: int, line: bytes) -> Captured:
     request = found.request
     body = request.body_base64 if request.body is None else request.body.encode()
     return Captured(headers=request.headers, body=body or b"", received_at=found.received_at)
+
+
+def _is_chunked(body: bytes, headers: Sequence[tuple[str, str]]) -> bool:
+    """Tell whether a body has the sizes of its chunks in it; many programs show the header, but not the chunks."""
+    said = any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers)
+    return said and re.match(rb"[0-9A-Fa-f]{1,16}[ \t]*(;[^\n]*)?\r?\n", body) is not None
 
 
 def _cut(body: bytes, headers: Sequence[tuple[str, str]]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +55,7 @@ def doctor(
     Example: ringback doctor --receiver https://portal.example/airflow/completions
     """
     from ringback_cli.diagnosis.rendering import as_lines, as_members, has_problem
-    from ringback_cli.diagnosis.running import examine
+    from ringback_cli.diagnosis.running import examine, hangs
 
     access = airflow_access(airflow, username, password_file, ca_bundle) if airflow else None
     names = destinations or ["default"]
@@ -91,8 +92,10 @@ def doctor(
             print_line(line)
     sys.stdout.flush()
     sys.stderr.flush()
-    if has_problem(diagnosis):
-        raise typer.Exit(ExitCode.NOT_DONE)
+    code = ExitCode.NOT_DONE if has_problem(diagnosis) else ExitCode.DONE
+    if hangs():
+        os._exit(code)
+    raise typer.Exit(code)
 
 
 def _in_airflow(destinations: list[str]) -> list[Group]:

@@ -12,6 +12,7 @@ import typer
 from ringback_cli.key_options import Destination, Scheme, connection_id, receiver_line
 from ringback_cli.keys_public import public
 from ringback_cli.keys_rotate import rotate
+from ringback_cli.output import AsJson, print_json
 from ringback_protocol import PrivateKey, Secret
 
 __all__ = ["app"]
@@ -33,7 +34,7 @@ def new(
     scheme: Annotated[
         Scheme, typer.Option(help="ed25519: receivers hold no secret. hmac: both sides share one.")
     ] = Scheme.ED25519,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key pair, and print the command that gives it to Airflow.
 
@@ -55,10 +56,8 @@ def new(
     }
     add = f"airflow connections add {conn_id} --conn-json {shlex.quote(json.dumps(connection))}"
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"signing_key": signing, "verification_key": verifying, "conn_id": conn_id, "connection": connection}
-            )
+        print_json(
+            {"signing_key": signing, "verification_key": verifying, "conn_id": conn_id, "connection": connection}
         )
         return
     secret_note = " (a secret as well: HMAC shares it)" if scheme is Scheme.HMAC else ""

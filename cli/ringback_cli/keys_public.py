@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
 import typer
 
 from ringback_cli.key_options import Destination, connection_id, receiver_line
+from ringback_cli.output import AsJson, print_json
 from ringback_cli.present_keys import WrongInput, read_present_keys, wrong_input_shown
 from ringback_protocol import PrivateKey
 
@@ -16,7 +14,7 @@ __all__ = ["public"]
 
 def public(
     destination: Destination = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the verification keys that belong to a destination's signing keys.
 
@@ -36,7 +34,7 @@ def public(
             )
     shared = len(present.keys) - len(verifying)
     if as_json:
-        typer.echo(json.dumps({"verification_keys": verifying, "shared_secrets": shared}))
+        print_json({"verification_keys": verifying, "shared_secrets": shared})
         return
     typer.echo("Verification keys, for receivers, newest first; they are no secret:")
     for key in verifying:

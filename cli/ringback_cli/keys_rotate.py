@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ringback_cli.key_options import Destination, Scheme, connection_id, receiver_line
+from ringback_cli.output import AsJson, print_json
 from ringback_cli.present_keys import WrongInput, read_present_keys, wrong_input_shown
 from ringback_protocol import PrivateKey, Secret, SigningKey
 
@@ -26,7 +27,7 @@ def rotate(
     scheme: Annotated[
         Scheme | None, typer.Option(help="Of the new key; by default as the newest now.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a new signing key before the present ones, and say what to do in which order; later, --finish drops the old.
 
@@ -46,7 +47,7 @@ def rotate(
     verifying = [str(key.public()) if isinstance(key, PrivateKey) else key.reveal() for key in keys]
     if as_json:
         answer: dict[str, Any] = {"conn_id": conn_id, "password": password, "verification_keys": verifying}
-        typer.echo(json.dumps({**answer, "connection": connection}))
+        print_json({**answer, "connection": connection})
         return
     shared = any(isinstance(key, Secret) for key in keys)
     typer.echo(f"Password of the connection {conn_id}, a secret, for Airflow only:\n  {password}\n")

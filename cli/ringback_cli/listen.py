@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import socket
 
     from ringback_cli.listener import Listener
+    from ringback_cli.seen import Seen
 
 __all__ = ["listen"]
 
@@ -57,7 +60,8 @@ def listen(
         )
     place = parse_address(address)
     with receiver_errors_shown():
-        from ringback_cli.listener import Forwarder, Listener
+        from ringback_cli.forwarder import Forwarder
+        from ringback_cli.listener import Listener
         from ringback_protocol import CallbackUrlError, parse_callback_url
 
         forwarder = None
@@ -67,20 +71,36 @@ def listen(
             except CallbackUrlError as error:
                 raise typer.BadParameter(error.problem, param_hint="--forward-to") from None
             forwarder = Forwarder(forward_to)
+        stop = asyncio.Event()
+
+        def tell(seen: Seen) -> None:
+            try:
+                print_json(seen.members()) if as_json else print_line(seen.line())
+            except BrokenPipeError:  # as of `| head -1`, which has seen enough
+                stop.set()
+
         listener = Listener(
             key_source(keys, key_file, discover, destination),
             url=url,
             forwarder=forwarder,
-            tell=(lambda seen: print_json(seen.members())) if as_json else (lambda seen: print_line(seen.line())),
+            tell=tell,
         )
-        asyncio.run(_listen(listener, bound_socket(place), destination))
+        asyncio.run(_listen(listener, bound_socket(place), destination, stop))
+    _leave_a_closed_output()
 
 
-async def _listen(listener: Listener, bound: socket.socket, destination: str | None) -> None:
-    stop = asyncio.Event()
+async def _listen(listener: Listener, bound: socket.socket, destination: str | None, stop: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     host, port = bound.getsockname()[:2]
     async with listener.open(destination or "default"), serving(listener, bound):
         print_line(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
         await stop.wait()
+
+
+def _leave_a_closed_output() -> None:
+    """See to it that the interpreter, as it ends, does not fail over what nobody reads."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process is there

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import typer
 
-__all__ = ["ago", "clock", "moment"]
+__all__ = ["ago", "clock", "iso_time", "moment"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -22,12 +22,20 @@ def moment(text: str | None, *, now: float, option: str) -> float | None:
     try:
         if age := re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text, re.ASCII):
             return now - timedelta(**{_UNITS[age[2]]: float(age[1])}).total_seconds()
-        read = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return (read if read.tzinfo else read.replace(tzinfo=timezone.utc)).timestamp()
+        return iso_time(text).timestamp()
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is neither a time such as 2026-07-02T00:00Z nor an age such as 6h", param_hint=option
         ) from None
+
+
+def iso_time(text: str) -> datetime:
+    """Read an ISO time, in UTC unless it says otherwise.
+
+    :raises ValueError: it is none.
+    """
+    read = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
 
 
 def clock(at: float) -> str:

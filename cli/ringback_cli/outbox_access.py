@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringback_cli.problems import fail
+from ringback_cli.sqlite_files import is_missing
 
 if TYPE_CHECKING:
     from ringback_notifier.outbox import Outbox
@@ -23,7 +23,7 @@ def opened_outbox() -> Iterator[Outbox]:
     from ringback_notifier.outbox import Outbox
 
     url = _config.outbox_url()
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if is_missing(url):
         raise OutboxError(
             f"there is no outbox {url} yet; is this the machine, and the AIRFLOW_HOME, of Airflow's components?"
         )

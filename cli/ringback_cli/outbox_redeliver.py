@@ -58,14 +58,16 @@ def redeliver(
         if not event_ids and asked == _everything():
             raise typer.BadParameter("name events, or say which with an option such as --since", param_hint="EVENT_ID")
         with opened_outbox() as outbox:
+            number, or_more = 0, False
             try:
-                count = outbox.count_redeliverable(asked, event_ids=event_ids or None, cap=_ALL, looks=_ALL)
+                if dry_run or not yes:  # who need not be asked need not wait for the number either
+                    count = outbox.count_redeliverable(asked, event_ids=event_ids or None, cap=_ALL, looks=_ALL)
+                    number, or_more = count.number, count.or_more
+                if not dry_run and (yes or number):
+                    confirm(f"Send {'at least ' if or_more else ''}{_events(number)} again?", yes=yes)
+                    number, or_more = _redeliver(outbox, asked, event_ids or None, now), False
             except ValueError as error:
                 raise typer.BadParameter(str(error), param_hint="--status") from None
-            number, or_more = count.number, count.or_more
-            if number and not dry_run:
-                confirm(f"Send {'at least ' if or_more else ''}{_events(number)} again?", yes=yes)
-                number, or_more = _redeliver(outbox, asked, event_ids or None, now), False
     if as_json:
         print_json({"events": number, "or_more": or_more, "dry_run": dry_run})
     elif dry_run:

@@ -22,14 +22,23 @@ def print_line(text: str, *, err: bool = False) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON; half a surrogate pair, which is no text, comes out as a question mark."""
+    """Print a value as one line of JSON, where what would move the cursor is escaped.
+
+    Half a surrogate pair, which is no text, comes out as a question mark.
+    """
     import msgspec
 
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         encoded = msgspec.json.encode(_encodable(value))
-    typer.echo(encoded.decode())
+    # Outside of strings nothing is unprintable.
+    typer.echo("".join(char if char.isprintable() else _escaped(char) for char in encoded.decode()))
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _encodable(value: Any) -> Any:

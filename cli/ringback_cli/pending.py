@@ -8,14 +8,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from ringback_cli.exit_codes import ExitCode
 from ringback_cli.moments import ago
 from ringback_cli.output import AsJson, print_json, print_line, printable
 from ringback_cli.problems import fail, receiver_errors_shown
+from ringback_cli.sqlite_files import is_missing
 
 if TYPE_CHECKING:
     from ringback_receiver import FailingCall
@@ -152,7 +153,7 @@ def cancel(
     for request_id, state in () if as_json else zip(request_ids, states, strict=True):
         print_line(f"{request_id}: {state or 'unknown'}")
     if set(states) != {"cancelled"}:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_DONE)
 
 
 @app.command()
@@ -181,7 +182,7 @@ def retry(
     else:
         typer.echo(f"{count} {'call' if count == 1 else 'calls'} of handlers {'is' if count == 1 else 'are'} due now.")
     if not count:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_DONE)
 
 
 def _with_store(url: str, work: Callable[[Store], Awaitable[T]]) -> T:
@@ -190,8 +191,7 @@ def _with_store(url: str, work: Callable[[Store], Awaitable[T]]) -> T:
             return await work(store)
 
     with receiver_errors_shown():
-        # None is made here: it would belong to whoever looks first.
-        if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        if is_missing(url):
             fail(f"there is no store {url} here; name the receiver's with --store or RINGBACK_STORE")
         return asyncio.run(run())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from ringback_cli.problems import fail
 from ringback_protocol import KeyFormatError, SigningKey, parse_signing_keys
 
 __all__ = ["PresentKeys", "WrongInput", "parse_present_keys", "read_present_keys", "wrong_input_shown"]
@@ -113,5 +114,4 @@ def wrong_input_shown() -> Iterator[None]:
     try:
         yield
     except WrongInput as error:
-        typer.echo(f"ringback: {error}", err=True)
-        raise typer.Exit(1) from None
+        fail(str(error))

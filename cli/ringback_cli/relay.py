@@ -6,11 +6,12 @@ import json
 import logging
 import time
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ringback_cli.outbox_access import errors_shown, opened_outbox
+from ringback_cli.output import AsJson, print_json, print_line
 
 __all__ = ["app"]
 
@@ -45,35 +46,52 @@ def run(
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which relays are alive, and how many events wait.
 
     Example: ringback relay status
     """
     with errors_shown(), opened_outbox() as outbox:
+        from ringback_notifier.outbox import relay_is_alive
+
         now = time.time()
         relays = [
-            {"relay": name.removeprefix("relay/"), "alive": until > now, **json.loads(value or "{}")}
-            for name, _holder, until, value in outbox.duties("relay/")
+            {
+                **_said(duty.value),
+                "relay": duty.name.removeprefix("relay/"),
+                "alive": relay_is_alive(duty, now),
+            }
+            for duty in outbox.duties("relay/")
         ]
         counts = {str(status): count for status, count in outbox.counts().items()}
     if as_json:
-        typer.echo(json.dumps({"relays": relays, "events": counts}))
+        print_json({"relays": relays, "events": counts})
         return
     if not relays:
         typer.echo("No relay has been here.")
     alive = [relay for relay in relays if relay["alive"]]
     for relay in alive:
-        done = ", ".join(f"{count} {what}" for what, count in relay.get("counts", {}).items() if count)
-        typer.echo(f"alive  {relay.get('kind', '?'):8} {relay['relay']}  {done or 'idle'}")
+        counted = relay.get("counts")
+        counted = counted if isinstance(counted, dict) else {}
+        done = ", ".join(f"{count} {what}" for what, count in counted.items() if count)
+        print_line(f"alive  {relay.get('kind', '?'):8} {relay['relay']}  {done or 'idle'}")
         if relay.get("last_error"):
-            typer.echo(f"       last error: {relay['last_error']}")
+            print_line(f"       last error: {relay['last_error']}")
     if ended := len(relays) - len(alive):  # one that is a task ends every minute
         typer.echo(f"{ended} more {'has' if ended == 1 else 'have'} ended or died.")
     typer.echo(
         "events: " + (", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if count) or "none")
     )
+
+
+def _said(value: str | None) -> dict[str, Any]:
+    """Return what a relay tells of itself; a row may hold anything."""
+    try:
+        told = json.loads(value or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _log_to_the_terminal(level: int) -> None:

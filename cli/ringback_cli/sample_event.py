@@ -20,7 +20,7 @@ from ringback_notifier._report import Ending, Result, Site, event_of
 from ringback_protocol import CompletionEvent, SigningKey, encode_event, parse_callback_request, parse_callback_url
 from ringback_protocol.event import RunState
 
-__all__ = ["Sample", "curl_command", "delivery_of", "event_for", "outcome_said", "what_next"]
+__all__ = ["Sample", "curl_command", "delivery_of", "event_for", "outcome_said", "signed_headers", "what_next"]
 
 _ANYWHERE = AddressRules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
 """The person who types a URL means it, whatever its address; metadata services stay out of reach."""
@@ -84,13 +84,19 @@ def delivery_of(event: CompletionEvent, url: str, keys: Sequence[SigningKey], *,
     return Delivery(event_id=event.id, url=url, body=encode_event(event), destination=destination)
 
 
-def curl_command(delivery: Delivery) -> str:
-    """Return the request, signed now, as a command for a shell."""
-    headers = request_headers(delivery, parse_callback_url(delivery.url))
+def signed_headers(delivery: Delivery) -> list[tuple[str, str]]:
+    """Return the request's headers, signed now."""
+    return [
+        (name.decode(), value.decode()) for name, value in request_headers(delivery, parse_callback_url(delivery.url))
+    ]
+
+
+def curl_command(delivery: Delivery, headers: Sequence[tuple[str, str]]) -> str:
+    """Return the request as a command for a shell."""
     shown = [
-        f"  -H {shlex.quote(f'{name.decode()}: {value.decode()}')} \\"
+        f"  -H {shlex.quote(f'{name}: {value}')} \\"
         for name, value in headers
-        if name not in (b"host", b"content-length")
+        if name not in ("host", "content-length")
     ]
     body = shlex.quote(delivery.body.decode())
     return "\n".join((f"curl -i -X POST {shlex.quote(delivery.url)} \\", *shown, f"  --data-raw {body}"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ringback_cli.a_text import a_text
 from ringback_cli.exit_codes import ExitCode
 from ringback_cli.input_files import read_text
 from ringback_cli.output import AsJson, print_json, print_line
@@ -39,21 +40,26 @@ _IN_AIRFLOW = {State.SUCCEEDED: "success", State.FAILED: "failed", State.STARTED
 
 
 def send(
-    url: Annotated[str, typer.Argument(help="The callback URL.")],
+    url: Annotated[str, typer.Argument(help="The callback URL.", callback=a_text)],
     state: Annotated[State, typer.Option(help="What happened to the run.")] = State.SUCCEEDED,
-    dag_id: Annotated[str, typer.Option(help="The DAG's id.", metavar="ID")] = "ringback_test",
-    run_id: Annotated[str | None, typer.Option(help="The run's id; by default a new one.", metavar="ID")] = None,
+    dag_id: Annotated[str, typer.Option(help="The DAG's id.", metavar="ID", callback=a_text)] = "ringback_test",
+    run_id: Annotated[
+        str | None, typer.Option(help="The run's id; by default a new one.", metavar="ID", callback=a_text)
+    ] = None,
     correlation_id: Annotated[
-        str | None, typer.Option(help="Id of the request that is answered, req_….", metavar="ID")
+        str | None, typer.Option(help="Id of the request that is answered, req_….", metavar="ID", callback=a_text)
     ] = None,
     result: Annotated[
-        str | None, typer.Option(help="What the DAG returned: JSON, or else a text.", metavar="VALUE")
+        str | None, typer.Option(help="What the DAG returned: JSON, or else a text.", metavar="VALUE", callback=a_text)
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Why it ended so, in Airflow's words, such as task_failure.", metavar="WORD")
+        str | None,
+        typer.Option(
+            help="Why it ended so, in Airflow's words, such as task_failure.", metavar="WORD", callback=a_text
+        ),
     ] = None,
     source: Annotated[
-        str, typer.Option(help="The Airflow that it is said to come from.", metavar="URL")
+        str, typer.Option(help="The Airflow that it is said to come from.", metavar="URL", callback=a_text)
     ] = "https://airflow.example",
     key_file: Annotated[
         str | None,
@@ -81,6 +87,7 @@ def send(
     keys = _signing_keys(key_file)
     try:
         from ringback_cli import sample_event
+        from ringback_cli.captured import request_member
         from ringback_notifier._delivery import send as post
         from ringback_notifier._policy import Answer, decide
         from ringback_notifier.errors import NotifierError
@@ -101,7 +108,13 @@ def send(
         event = sample_event.event_for(sample, now=datetime.now(timezone.utc))
         delivery = sample_event.delivery_of(event, url, keys, ca_bundle=ca_bundle)
         if dry_run:
-            print(sample_event.curl_command(delivery))
+            headers = sample_event.signed_headers(delivery)
+            curl = sample_event.curl_command(delivery, headers)
+            if as_json:  # `ringback verify` reads it
+                request = request_member(headers, delivery.body)
+                print_json({"event_id": event.id, "url": url, "request": request, "curl": curl})
+            else:
+                print(curl)
             return
         outcome = post(delivery, timeout=timeout)
     except CallbackRequestError as error:

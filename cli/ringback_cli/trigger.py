@@ -10,7 +10,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from ringback_cli.a_text import a_text
 from ringback_cli.airflow_access import AirflowUrl, CaBundle, PasswordFile, Username, airflow_access
+from ringback_cli.moments import iso_time
 from ringback_cli.output import AsJson, print_json, print_line
 from ringback_cli.problems import receiver_errors_shown
 from ringback_cli.run_conf import parse_conf
@@ -19,7 +21,7 @@ from ringback_cli.verification_keys import DiscoverFrom, KeyFile, KeyTexts, key_
 
 __all__ = ["trigger", "wait"]
 
-DagId: TypeAlias = Annotated[str, typer.Argument(help="The DAG's id.")]
+DagId: TypeAlias = Annotated[str, typer.Argument(help="The DAG's id.", callback=a_text)]
 Timeout: TypeAlias = Annotated[float, typer.Option(help="Seconds to wait for the end at most.", min=1, max=30 * 86_400)]
 
 
@@ -80,6 +82,15 @@ def trigger(
         from ringback_protocol import CallbackRequestError
 
         run = waiting.Trigger(dag_id=dag_id, conf=members, run_id=_run_id(run_id), logical_date=moment)
+        if callback_url is not None:
+            try:
+                ringing = waiting.asking(run, callback_url, destination)
+            except CallbackRequestError as error:
+                raise typer.BadParameter(error.problem, param_hint="--callback-url") from None
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--conf") from None
+        else:
+            ringing = run
         if listen is not None and callback_url is not None:
             own = waiting.OwnReceiver(
                 callback_url=callback_url,
@@ -89,17 +100,10 @@ def trigger(
             )
             work = partial(waiting.ring_back, access, run, own, seconds=timeout)
             waiting.concluded(work, dag_id, run.run_id).end(as_json=as_json)
-        if callback_url is not None:
-            try:
-                run = waiting.asking(run, callback_url, destination)
-            except CallbackRequestError as error:
-                raise typer.BadParameter(error.problem, param_hint="--callback-url") from None
-            except ValueError as error:
-                raise typer.BadParameter(str(error), param_hint="--conf") from None
         if wait:
-            work = partial(waiting.trigger_and_ask, access, run, seconds=timeout)
+            work = partial(waiting.trigger_and_ask, access, ringing, seconds=timeout)
             waiting.concluded(work, dag_id, run.run_id).end(as_json=as_json)
-        made = waiting.triggered(access, run)
+        made = waiting.triggered(access, ringing)
         if as_json:
             print_json({"dag_id": made.dag_id, "run_id": made.run_id, "state": made.state, "run_url": made.run_url})
         else:
@@ -108,7 +112,7 @@ def trigger(
 
 def wait(
     dag_id: DagId,
-    run_id: Annotated[str, typer.Argument(help="The run's id.")],
+    run_id: Annotated[str, typer.Argument(help="The run's id.", callback=a_text)],
     timeout: Timeout = 3_600.0,
     airflow: AirflowUrl = None,
     username: Username = None,
@@ -143,9 +147,8 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return iso_time(text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is no time such as 2026-07-02T00:00Z", param_hint="--logical-date"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

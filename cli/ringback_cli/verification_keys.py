@@ -76,7 +76,7 @@ def key_source(
 def _given(keys: Sequence[str] | None, key_file: str | None) -> tuple[VerificationKey, ...]:
     if keys and key_file:
         raise typer.BadParameter("give --key or --key-file, not both", param_hint="--key-file")
-    if any(key.startswith("whsec_") for key in keys or ()):
+    if any(key.startswith("whsec_") for given in keys or () for key in given.split()):
         raise typer.BadParameter(
             f"others see a shared secret on a command line: put it into {VARIABLE}, or into a file for --key-file",
             param_hint="--key",

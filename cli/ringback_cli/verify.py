@@ -55,7 +55,7 @@ def verify(
     trusted = verification_keys(keys, key_file)
     believed = True
     for request in requests:
-        as_of = given or request.received_at or time.time()
+        as_of = next((at for at in (given, request.received_at) if at is not None), time.time())
         judgement = judge(request.headers, request.body, keys=trusted, url=url, now=as_of)
         believed = believed and judgement.event is not None
         if as_json:

@@ -14,12 +14,12 @@ from ringback_cli import run_outcome
 from ringback_cli.airflow_access import AirflowAccess
 from ringback_cli.exit_codes import ExitCode
 from ringback_cli.live_status import LiveStatus
-from ringback_cli.problems import fail, receiver_errors_shown
+from ringback_cli.problems import fail
 from ringback_cli.run_outcome import RunOutcome
 from ringback_cli.serving import serving
 
 if TYPE_CHECKING:
-    from ringback_receiver import DagRun
+    from ringback_receiver import AsyncAirflowClient, DagRun
     from ringback_receiver._key_source import KeySource
 
 __all__ = [
@@ -79,64 +79,74 @@ def asking(trigger: Trigger, callback_url: str, destination: str | None) -> Trig
 def triggered(access: AirflowAccess, trigger: Trigger) -> DagRun:
     """Trigger and do not wait.
 
-    :raises typer.Exit: Airflow cannot be reached.
+    :raises typer.Exit: Airflow cannot be reached, or nobody waits for its answer.
     :raises AirflowError: it refuses.
     """
     from ringback_receiver import AirflowProtocolError, AirflowUnreachable
 
+    async def run() -> DagRun:
+        async with access.client() as client:
+            return await _trigger(client, trigger)
+
     try:
-        return asyncio.run(_trigger(access, trigger))
+        return asyncio.run(run())
     except (AirflowUnreachable, AirflowProtocolError) as error:
         maybe = error.run_id if isinstance(error, AirflowUnreachable) else None
         fail(run_outcome.unreachable(trigger.dag_id, maybe, str(error)).said, ExitCode.UNREACHABLE)
-
-
-async def _trigger(access: AirflowAccess, trigger: Trigger) -> DagRun:
-    async with access.client() as client:
-        return await client.trigger(
-            trigger.dag_id, conf=trigger.conf, run_id=trigger.run_id, logical_date=trigger.logical_date
+    except KeyboardInterrupt:
+        fail(
+            f"interrupted; run {trigger.run_id} of {trigger.dag_id} may exist, "
+            f"see {run_outcome.again(trigger.dag_id, trigger.run_id)}",
+            ExitCode.INTERRUPTED,
         )
+
+
+async def _trigger(client: AsyncAirflowClient, trigger: Trigger) -> DagRun:
+    return await client.trigger(
+        trigger.dag_id, conf=trigger.conf, run_id=trigger.run_id, logical_date=trigger.logical_date
+    )
 
 
 def concluded(work: Callable[[], Awaitable[RunOutcome]], dag_id: str, run_id: str) -> RunOutcome:
-    """Wait to the end, whatever that is; Ctrl-C ends the waiting and not the run."""
-    with receiver_errors_shown():
-        from ringback_receiver import (
-            AirflowProtocolError,
-            AirflowUnreachable,
-            CompletionTimeout,
-            RunFailed,
-            RunNotFound,
-            TriggerUnconfirmed,
-            WaitTimeout,
-        )
+    """Wait to the end, whatever that is; Ctrl-C ends the waiting and not the run.
 
-        async def run() -> RunOutcome:
-            return await work()
+    :raises ReceiverError: Airflow refuses.
+    """
+    from ringback_receiver import (
+        AirflowProtocolError,
+        AirflowUnreachable,
+        CompletionTimeout,
+        RunFailed,
+        RunNotFound,
+        TriggerUnconfirmed,
+        WaitTimeout,
+    )
 
-        try:
-            return asyncio.run(run())
-        except RunFailed as error:
-            return run_outcome.of_run(error.run)
-        except WaitTimeout as error:
-            if error.run is None:
-                return run_outcome.timed_out(dag_id, run_id, None)
-            return run_outcome.timed_out(dag_id, run_id, error.run.state, error.run.run_url)
-        except CompletionTimeout:
+    async def run() -> RunOutcome:
+        return await work()
+
+    try:
+        return asyncio.run(run())
+    except RunFailed as error:
+        return run_outcome.of_run(error.run)
+    except WaitTimeout as error:
+        if error.run is None:
             return run_outcome.timed_out(dag_id, run_id, None)
-        except RunNotFound:
-            return run_outcome.deleted(dag_id, run_id)
-        except AirflowUnreachable as error:
-            return run_outcome.unreachable(dag_id, error.run_id, str(error))
-        except (AirflowProtocolError, TriggerUnconfirmed) as error:
-            maybe = run_id if isinstance(error, TriggerUnconfirmed) else None
-            return run_outcome.unreachable(dag_id, maybe, str(error))
-        except KeyboardInterrupt:
-            fail(
-                f"no longer waiting; run {run_id} of {dag_id}, if it was made, goes on: "
-                f"wait again with {run_outcome.again(dag_id, run_id)}",
-                ExitCode.INTERRUPTED,
-            )
+        return run_outcome.timed_out(dag_id, run_id, error.run.state, error.run.run_url)
+    except CompletionTimeout:
+        return run_outcome.timed_out(dag_id, run_id, None)
+    except RunNotFound:
+        return run_outcome.deleted(dag_id, run_id)
+    except (AirflowUnreachable, TriggerUnconfirmed) as error:
+        return run_outcome.unreachable(dag_id, run_id, str(error))
+    except AirflowProtocolError as error:
+        return run_outcome.unreachable(dag_id, None, str(error))
+    except KeyboardInterrupt:
+        fail(
+            f"no longer waiting; run {run_id} of {dag_id}, if it was made, goes on: "
+            f"wait again with {run_outcome.again(dag_id, run_id)}",
+            ExitCode.INTERRUPTED,
+        )
 
 
 async def wait_by_asking(access: AirflowAccess, dag_id: str, run_id: str, *, seconds: float) -> RunOutcome:
@@ -147,15 +157,31 @@ async def wait_by_asking(access: AirflowAccess, dag_id: str, run_id: str, *, sec
     """
     async with access.client() as client:
         await client.get_run(dag_id, run_id)  # what cannot be found or reached now is told now
-        with LiveStatus(f"{dag_id} {run_id}") as status:
-            done = await client.wait_for_result(dag_id, run_id, timeout=seconds, on_state=status.say)
-    return run_outcome.of_run(done.run, done.result)
+        return await _end(client, dag_id, run_id, seconds)
 
 
 async def trigger_and_ask(access: AirflowAccess, trigger: Trigger, *, seconds: float) -> RunOutcome:
-    """Trigger, then :func:`wait_by_asking`."""
-    await _trigger(access, trigger)
-    return await wait_by_asking(access, trigger.dag_id, trigger.run_id, seconds=seconds)
+    """Trigger, then wait likewise; from then on the run is known to be there, whatever Airflow answers.
+
+    :param seconds: to wait.
+    :raises AirflowError: otherwise than well.
+    """
+    from ringback_receiver import AirflowAuthError, AirflowProtocolError
+
+    async with access.client() as client:
+        run = await _trigger(client, trigger)
+        try:
+            return await _end(client, run.dag_id, run.run_id, seconds)
+        except AirflowProtocolError as error:
+            return run_outcome.unreachable(run.dag_id, run.run_id, str(error))
+        except AirflowAuthError as error:  # it may trigger, but not look
+            fail(f"run {run.run_id} of {run.dag_id} was made, but its end cannot be seen: {error}")
+
+
+async def _end(client: AsyncAirflowClient, dag_id: str, run_id: str, seconds: float) -> RunOutcome:
+    with LiveStatus(f"{dag_id} {run_id}") as status:
+        done = await client.wait_for_result(dag_id, run_id, timeout=seconds, on_state=status.say)
+    return run_outcome.of_run(done.run, done.result)
 
 
 async def ring_back(access: AirflowAccess, trigger: Trigger, own: OwnReceiver, *, seconds: float) -> RunOutcome:

@@ -35,7 +35,7 @@ from ringback_receiver._airflow_token import Credentials, TokenCache
 from ringback_receiver._airflow_waiting import Tell, follow_run
 from ringback_receiver._airflow_wire import Operation, Request, Response, Sleep, path
 from ringback_receiver._callback_conf import untraced
-from ringback_receiver._dag_run import DagRun, RunResult
+from ringback_receiver._dag_run import TERMINAL_STATES, DagRun, RunResult
 
 __all__ = ["AirflowApi"]
 
@@ -169,19 +169,29 @@ class AirflowApi:
     ) -> Operation[RunResult]:
         """Wait by Airflow's ``/wait``, or by asking where there is none."""
         said: str | None = None
+        result: Any = None
 
         def tell(state: str) -> None:
             nonlocal said
-            if on_state is not None and state != said:
+            if state != said:
                 said = state
-                on_state(state)
+                if on_state is not None:
+                    on_state(state)
+
+        def look(state: str) -> None:
+            nonlocal result
+            if state not in TERMINAL_STATES:  # cleared meanwhile: the result is that of an end that no longer counts
+                result = None
+            tell(state)
 
         longest = max(interval, 30.0)
         deadline = self._deadline(timeout, interval, longest)
         result = yield from follow_run(
             self._tokens.call, dag_id, run_id, interval=interval, left=lambda: deadline - self._monotonic(), tell=tell
         )
-        run = yield from self._follow(None, dag_id, run_id, deadline, interval, longest, tell)
+        run = yield from self._follow(
+            None, dag_id, run_id, deadline, interval, longest, look, answering=said is not None
+        )
         return RunResult(run=run, result=result)
 
     def set_paused(self, dag_id: str, paused: bool) -> Operation[None]:
@@ -245,8 +255,13 @@ class AirflowApi:
         poll_interval: float,
         max_poll_interval: float,
         tell: Tell = lambda state: None,
+        *,
+        answering: bool = False,
     ) -> Operation[DagRun]:
-        """Poll until the run has ended, outliving whatever may pass: an Airflow that restarts or is busy."""
+        """Poll until the run has ended, outliving whatever may pass: an Airflow that restarts or is busy.
+
+        :param answering: Airflow has told of the run before.
+        """
         interval = poll_interval
         trouble: AirflowUnreachable | AirflowProtocolError | None = None
         while True:
@@ -271,7 +286,7 @@ class AirflowApi:
             except AirflowUnreachable as error:
                 trouble = error
             except AirflowProtocolError as error:
-                if run is None:
+                if run is None and not answering:
                     raise  # a wrong base URL; once Airflow has answered it is a proxy that lost its way
                 trouble = error
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Asked", "Server", "running", "serving"]
+__all__ = ["Asked", "Reply", "Server", "running", "serving"]
 
 
 @dataclass
@@ -73,8 +73,8 @@ def serving(reply: Callable[[Asked], Reply]) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, until: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """Start ``ringback …``, and give it once it has said so on standard error."""
+def running(*arguments: str, until: str | None, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Start ``ringback …``, and give it once it has said so on standard error, or with ``None`` at once."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ringback_cli", *arguments],
         env={**os.environ, **variables, "COLUMNS": "250"},
@@ -87,13 +87,13 @@ def running(*arguments: str, until: str, **variables: str) -> Iterator[subproces
     try:
         assert process.stderr is not None
         said = ""
-        for line in process.stderr:
-            said += line
-            if until in line:
-                break
-        else:
+        while until is not None and until not in said:
+            if line := process.stderr.readline():
+                said += line
+                continue
             raise AssertionError(f"it ended with {process.wait()}: {said}")
         yield process
     finally:
         process.kill()
-        process.communicate()
+        with process:  # closes what it wrote to, and waits
+            pass

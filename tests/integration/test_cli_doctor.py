@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from ringback_cli.diagnosis.rendering import as_lines, as_members, has_problem
 from ringback_cli.diagnosis.running import examine
 from ringback_notifier.outbox import Outbox
 from ringback_protocol import PrivateKey
+from ringback_receiver._sqlite import SqliteStore
 
 KEY = PrivateKey.generate()
 
@@ -103,13 +105,24 @@ def test_published_keys_are_shown_or_their_lack(tmp_path: Path) -> None:
     assert one(published_keys("http://airflow.example", "default"))[0] == "problem"
 
 
-def test_a_store_is_opened_but_never_made(tmp_path: Path) -> None:
+async def made(path: Path) -> None:
+    opened = SqliteStore(str(path))
+    await opened.open()
+    await opened.close()
+
+
+def test_a_store_is_looked_at_but_never_made_or_migrated(tmp_path: Path) -> None:
     """A password in its URL is not shown."""
     path = tmp_path / "ringback.db"
     assert one(store(f"sqlite:///{path}"))[0] == "warning"
     assert not path.exists()
     path.write_bytes(b"no database, this" * 100)
     assert one(store(f"sqlite:///{path}"))[0] == "problem"
+    path.write_bytes(b"")
+    assert one(store(f"sqlite:///{path}"))[0] == "warning"
+    assert path.stat().st_size == 0
+    asyncio.run(made(path))
+    assert one(store(f"sqlite:///{path}"))[0] == "ok"
     status, said = one(store("postgresql://u:hush@127.0.0.1:1/x"))
     assert (status, "hush" in said) == ("problem", False)
 
@@ -147,6 +160,27 @@ def test_a_check_that_breaks_or_hangs_hides_no_other() -> None:
     }
     assert "ValueError" in found["breaking"].saw
     assert "hush" not in repr(found)
+
+
+HANGING = """
+import asyncio, sys, time
+from ringback_cli import doctor, main
+from ringback_cli.diagnosis import caller
+
+def hangs(url):
+    yield from asyncio.run(asyncio.to_thread(time.sleep, 300))
+
+doctor._WITHIN, doctor._in_airflow, caller.store = 0.5, lambda names: [], hangs
+sys.argv = ["ringback", "doctor", "--store", "sqlite://", "--json"]
+main.main()
+"""
+
+
+def test_what_hangs_does_not_keep_the_command() -> None:
+    """As a look-up of a name may: its thread is asyncio's, for which the interpreter would wait."""
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1, done.stderr
+    assert "no answer within" in json.loads(done.stdout)["findings"][0]["saw"]
 
 
 def test_a_warning_is_no_problem() -> None:
@@ -232,6 +266,7 @@ def test_an_outbox_is_looked_at_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     path.touch()
     assert "ringback outbox migrate" in list(outbox())[-1].todo
+    assert list(relays()) == []
     assert path.stat().st_size == 0
     opened = Outbox.open(url, wait=5)
     found = {(finding.subject, finding.status): finding.saw for finding in (*outbox(), *relays())}
@@ -242,6 +277,9 @@ def test_an_outbox_is_looked_at_as_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     now = time.time()
     opened.take_duty("relay/a", "a", now=now - 120, until=now - 60)
     assert next(finding.status for finding in relays()) == "warning"
+    opened.set_duty_value("relay/a", "a", json.dumps({"kind": "dag", "since": now - 90}))
+    assert next(finding.status for finding in relays()) == "ok"  # the next run of its DAG is about to begin
+    opened.set_duty_value("relay/a", "a", "[]")
     opened.take_duty("relay/b", "b", now=now, until=now + 60)
     assert next(finding.saw for finding in relays()) == "1 is alive"
     opened.close()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -66,7 +66,13 @@ def listening(*options: str) -> Iterator[Listening]:
 
 
 def ring(
-    url: str, *, dag_id: str = "sales", audience: str | None = None, key: Any = KEY, age: int = 0
+    url: str,
+    *,
+    dag_id: str = "sales",
+    audience: str | None = None,
+    key: Any = KEY,
+    age: int = 0,
+    also: Sequence[tuple[bytes, bytes]] = (),
 ) -> httpx.Response:
     data = CompletionData(dag_id=dag_id, run_id="r1", state="success", reported_by="relay")
     now = time.time()
@@ -81,12 +87,13 @@ def ring(
     )
     body = encode_event(event)
     headers = sign(identity, body, keys=[key], timestamp=int(now) - age)
-    return post(url, body, {**headers, "authorization": "Bearer hush"})
+    return post(url, body, {**headers, "authorization": "Bearer hush"}, also)
 
 
-def post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
-    headers = {"content-type": "application/json", **headers}
-    return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30)
+def post(url: str, body: bytes, headers: dict[str, str], also: Sequence[tuple[bytes, bytes]] = ()) -> httpx.Response:
+    given = {"content-type": "application/json", **headers}
+    raw = [*((name.encode(), value.encode()) for name, value in given.items()), *also]
+    return httpx.post(url, content=body, headers=raw, trust_env=False, timeout=30)
 
 
 def test_an_event_is_passed_on_byte_for_byte(passing_on: Listening, application: Server) -> None:
@@ -115,6 +122,20 @@ def test_what_the_application_answers_goes_back(passing_on: Listening) -> None:
     assert (answer.status_code, answer.headers["retry-after"], answer.text) == (503, "7", "busy")
     assert "set-cookie" not in answer.headers
     assert passing_on.seen()["forwarded"]["status"] == 503
+
+
+def test_headers_that_are_no_ascii_or_for_one_hop_break_nothing(passing_on: Listening, application: Server) -> None:
+    """A proxy may write names in UTF-8, and say which headers end with it; a cookie of one answer stays there."""
+    ring(passing_on.url, dag_id="sales_busy")
+    passing_on.seen()
+    application.asked.clear()
+    also = [(b"x-client", "Zoë".encode()), (b"connection", b"keep-alive, X-Hop"), (b"x-hop", b"1")]
+    assert ring(passing_on.url, also=also).status_code == 204
+    assert passing_on.seen()["forwarded"]["status"] == 204
+    (asked,) = application.asked
+    headers = {name.lower(): value for name, value in asked.headers}
+    assert headers["x-client"].encode("latin-1") == "Zoë".encode()
+    assert {"x-hop", "cookie"}.isdisjoint(headers)
 
 
 def test_a_redirect_leads_nowhere(passing_on: Listening, application: Server) -> None:
@@ -159,6 +180,17 @@ def test_lines_are_for_people_and_move_no_cursor() -> None:
         assert "\x1b" not in listener.line()
         listener.process.send_signal(signal.SIGINT)
         assert listener.process.wait(30) == 0
+
+
+def test_a_reader_that_leaves_ends_it_and_loses_no_answer() -> None:
+    """As ``| head -1`` does: what was taken is answered so, and the sender does not come again."""
+    for listener in listening("--any-audience"):
+        assert listener.process.stdout is not None
+        listener.process.stdout.close()
+        assert ring(listener.url).status_code == 204
+        assert listener.process.wait(30) == 0
+        assert listener.process.stderr is not None
+        assert listener.process.stderr.read() == ""
 
 
 def test_an_application_that_is_away_is_told() -> None:

@@ -108,9 +108,20 @@ def test_a_dry_run_sends_nothing_but_can_be_pasted(receiver: Server) -> None:
     assert event.data.result == 'it\'s "$HOME"'
 
 
+def test_a_dry_run_as_json_is_what_verify_reads() -> None:
+    """One line, with the request and the command."""
+    done = send("https://portal.example/hook", "--dry-run", "--json")
+    said = json.loads(done.stdout)
+    assert (said["url"], said["curl"].startswith("curl ")) == ("https://portal.example/hook", True)
+    keys = {"RINGBACK_KEYS": str(KEY.public())}
+    verified = CliRunner().invoke(make_app(), ["verify", "--url", said["url"]], input=done.stdout, env=keys)
+    assert (verified.exit_code, verified.stdout.splitlines()[-1]) == (0, "verified"), verified.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (("https://portal.example/", "--dag-id", "sales\udcff"), 2, "no text in UTF-8"),
         (("nowhere",), 2, "Invalid value for URL: must start with https://"),
         (("https://u:p@portal.example/",), 2, "must not contain credentials"),
         (("https://portal.example/", "--correlation-id", "a b"), 2, "Invalid value for --correlation-id"),

@@ -99,6 +99,12 @@ ACCOUNT = {"RINGBACK_AIRFLOW_URL": "http://127.0.0.1:1", "RINGBACK_AIRFLOW_TOKEN
         (("--logical-date", "noon"), ACCOUNT, "no time such as"),
         (("--callback-url", "portal"), ACCOUNT, "must start with https://"),
         (("--callback-url", "https://p.example/", "--conf", "callback=1"), ACCOUNT, "asks for a callback already"),
+        (("--callback-url", "portal", "--wait", "--listen", "127.0.0.1:0"), ACCOUNT, "must start with https://"),
+        (
+            ("--callback-url", "https://p.example/", "--wait", "--listen", "127.0.0.1:0", "--conf", "callback=1"),
+            ACCOUNT,
+            "asks for a callback already",
+        ),
         (("--wait", "--timeout", "0"), ACCOUNT, "--timeout"),
         (
             ("--wait", "--callback-url", "https://p.example/", "--listen", "127.0.0.1:0"),
@@ -115,6 +121,14 @@ def test_what_cannot_be_meant_is_told_before_anything_is_sent(
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.output.replace("│", " ").split())
     assert "s3cret" not in done.output
+
+
+@pytest.mark.parametrize("command", ["trigger", "wait"])
+def test_a_name_that_is_no_text_is_told(command: str) -> None:
+    """A shell passes on whatever bytes were typed."""
+    names = ["sales\udcff", "r1"][: 1 if command == "trigger" else 2]
+    done = CliRunner().invoke(make_app(), [command, *names], env={"COLUMNS": "250", **ACCOUNT})
+    assert (done.exit_code, "no text in UTF-8" in done.stderr) == (2, True), done.output
 
 
 @pytest.mark.parametrize("command", [("trigger", "sales"), ("trigger", "sales", "--wait"), ("wait", "sales", "r1")])

@@ -221,6 +221,21 @@ def test_the_command_says_each_check_and_ends_with_a_code(tmp_path: Path) -> Non
     assert (said["verified"], said["refusal"], said["event"]) == (False, "timestamp_too_old", None)
 
 
+def test_the_first_moment_of_all_is_a_moment() -> None:
+    """``--now 0`` is 1970, not today."""
+    done = verify("--now", "0", "--key", str(KEY.public()), "--json", given=raw(signed(), BODY))
+    assert json.loads(done.stdout)["refusal"] == "timestamp_too_new"
+
+
+@pytest.mark.parametrize("size", [b"%x\r\n", b"%X;name=value\n"])
+def test_a_body_in_chunks_is_told_as_such(size: bytes) -> None:
+    """It is no body that somebody changed; where only the header says so, it is read."""
+    headers = [*signed(), ("Transfer-Encoding", "gzip, Chunked")]
+    assert parse_captured(raw(headers, BODY))[0].body == BODY
+    done = verify("--key", str(KEY.public()), given=raw(headers, size % len(BODY) + BODY + b"\r\n0\r\n\r\n"))
+    assert (done.exit_code, "chunked" in done.output) == (2, True), done.output
+
+
 def test_a_fresh_capture_from_standard_input() -> None:
     """With a shared secret from the environment, where nobody sees it."""
     request = raw(signed(at=int(time.time()), key=SECRET), BODY)
@@ -235,6 +250,7 @@ def test_a_fresh_capture_from_standard_input() -> None:
         ((), "give a public key"),
         (("--key", "whpk_x"), "not canonical base64"),
         (("--key", SECRET.reveal()), "others see a shared secret"),
+        (("--key", f"{KEY.public()} {SECRET.reveal()}"), "others see a shared secret"),
         (("--key", KEY.reveal()), "must not leave the sender"),
         (("--key-file", KEY.reveal()), "cannot be read"),
         (("--key", str(KEY.public()), "--headers", "x"), "go together"),

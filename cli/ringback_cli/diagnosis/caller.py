@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
 
 from ringback_cli.airflow_access import AirflowAccess
 from ringback_cli.diagnosis.clock import clock_finding, date_of
 from ringback_cli.diagnosis.finding import Finding, fine, problem, warning
+from ringback_cli.sqlite_files import is_missing, sqlite_file
 
 __all__ = ["account", "clock", "published_keys", "store"]
 
@@ -83,9 +88,7 @@ def published_keys(url: str, destination: str) -> Iterator[Finding]:
 
 
 def store(url: str) -> Iterator[Finding]:
-    """Whether a receiver's store can be opened and has this release's tables."""
-    from pathlib import Path
-
+    """Whether a receiver's store can be opened and has this release's tables; it is neither made nor migrated."""
     from ringback_receiver import ReceiverError
     from ringback_receiver._store_url import store_from_url
 
@@ -94,12 +97,35 @@ def store(url: str) -> Iterator[Finding]:
         await opened.open()
         await opened.close()
 
+    file = sqlite_file(url)
     try:
-        if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        if is_missing(url):
             yield warning("store", f"{url} is not there", "nothing, if no receiver ran here yet: it makes its file")
             return
-        asyncio.run(look())
+        if file is None:
+            asyncio.run(look())
+        elif not _has_our_tables(file):
+            yield warning(
+                "store",
+                f"the tables of {url} are missing or of an older release",
+                "nothing, if a receiver of this release is yet to start: it makes them",
+            )
+            return
     except ReceiverError as error:
         yield problem("store", str(error))
+    except sqlite3.Error as error:
+        yield problem("store", f"SQLite store {file}: {error}")
     else:
         yield fine("store", "it can be opened and has this release's tables")
+
+
+def _has_our_tables(file: Path) -> bool:
+    """Ask without opening the store, which would migrate it."""
+    from ringback_receiver._versions import VERSION_TABLE, is_current
+
+    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=_SECONDS)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        version = None
+        if VERSION_TABLE in tables:
+            (version,) = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone() or (None,)  # noqa: S608
+        return is_current(str(file), version, tables)

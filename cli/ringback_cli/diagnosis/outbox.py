@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 from ringback_cli.diagnosis.finding import Finding, fine, problem, warning
+from ringback_cli.sqlite_files import is_missing
 
 __all__ = ["outbox", "relays"]
 
@@ -25,7 +25,8 @@ def outbox() -> Iterator[Finding]:
         from ringback_notifier.outbox import Outbox  # noqa: F401 - says what it lacks
         from ringback_notifier.outbox._url import parse_url
 
-        place = parse_url(_config.outbox_url())
+        url = _config.outbox_url()
+        place = parse_url(url)
         executor = airflow_conf().get("core", "executor", fallback="LocalExecutor")
         if place.kind == "sqlite" and "LocalExecutor" not in executor:
             yield problem(
@@ -33,7 +34,7 @@ def outbox() -> Iterator[Finding]:
                 f"{place} is a file, but with {executor} tasks may run on other machines",
                 "set [ringback] outbox_url to a PostgreSQL, the same in every component",
             )
-        if place.kind == "sqlite" and not Path(place.path).exists():
+        if is_missing(url):
             yield warning(
                 "outbox",
                 f"{place} is not there yet",
@@ -79,28 +80,36 @@ _MAY_WRITE = (
 
 
 def relays() -> Iterator[Finding]:
-    """Whether a relay is alive, and whether anything was given up."""
-    from ringback_cli.outbox_access import opened_outbox
+    """Whether a relay is alive, and whether anything was given up; of an outbox of this release only."""
     from ringback_notifier import _config
     from ringback_notifier.errors import NotifierError
-    from ringback_notifier.outbox._url import parse_url
 
     try:
-        place = parse_url(_config.outbox_url())
-        if place.kind == "sqlite" and not Path(place.path).exists():
+        from ringback_notifier.outbox import Outbox, relay_is_alive
+        from ringback_notifier.outbox._database import Database
+        from ringback_notifier.outbox._migrate import has_head
+        from ringback_notifier.outbox._url import parse_url
+
+        url = _config.outbox_url()
+        place = parse_url(url)
+        if is_missing(url):
             yield warning("relay", "there is no outbox yet, and so no sign of a relay", _NO_RELAY)
             return
-        with opened_outbox() as opened:
+        # Not by Outbox.open(), which migrates.
+        with closing(Database(place, wait=_WAIT)) as database:
+            with database.reading() as connection:
+                if not has_head(connection, place):
+                    return  # outbox() has told it
+            opened = Outbox(database)
             now = time.time()
-            until = [duty.until for duty in opened.duties("relay/")]
+            alive = [relay_is_alive(duty, now) for duty in opened.duties("relay/")]
             counts = {str(status): count for status, count in opened.counts().items()}
     except NotifierError as error:
         yield problem("relay", f"whether one is alive cannot be seen: {error}")
         return
-    alive = sum(moment > now for moment in until)
-    if alive:
-        yield fine("relay", f"{alive} {'is' if alive == 1 else 'are'} alive")
-    elif until:
+    if number := sum(alive):
+        yield fine("relay", f"{number} {'is' if number == 1 else 'are'} alive")
+    elif alive:
         yield warning(
             "relay",
             "none is at work now, but one was within the last hour",

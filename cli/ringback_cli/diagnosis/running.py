@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from ringback_cli.diagnosis.finding import Finding, Group, problem
 
-__all__ = ["examine"]
+__all__ = ["examine", "hangs"]
+
+_NAME = "ringback-doctor"
 
 
 def examine(groups: Sequence[Group], *, within: float) -> list[tuple[str, list[Finding]]]:
@@ -19,7 +21,7 @@ def examine(groups: Sequence[Group], *, within: float) -> list[tuple[str, list[F
     deadline = time.monotonic() + within
     found: list[list[Finding]] = [[] for _ in groups]
     threads = [
-        threading.Thread(target=_make, args=(group, findings), daemon=True)
+        threading.Thread(target=_make, args=(group, findings), name=_NAME, daemon=True)
         for group, findings in zip(groups, found, strict=True)
     ]
     for thread in threads:
@@ -32,6 +34,11 @@ def examine(groups: Sequence[Group], *, within: float) -> list[tuple[str, list[F
             seen.append(problem(group.subject, f"no answer within {within:.0f} s", "see whether it hangs elsewhere"))
         diagnosis.append((group.section, seen))
     return diagnosis
+
+
+def hangs() -> bool:
+    """Tell whether a check was left behind: the interpreter would wait for it, or for asyncio's threads below it."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
 
 
 def _make(group: Group, findings: list[Finding]) -> None:

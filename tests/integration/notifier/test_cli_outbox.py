@@ -319,3 +319,18 @@ def test_every_command_has_an_example(ringback: Ringback) -> None:
     """In its help."""
     for command in ("list", "show", "redeliver", "purge", "migrate"):
         assert f"Example: ringback outbox {command}" in " ".join(ringback(command, "--help").stdout.split())
+
+
+def test_whoever_said_yes_waits_for_no_count(url: str, ringback: Ringback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million events it takes longer than a command has."""
+    put(url, ("msg_1", "dead", HOUR, {}))
+
+    def count(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("it counts")
+
+    monkeypatch.setattr(Outbox, "count_redeliverable", count)
+    done = ringback("redeliver", "--since", "2h", "--yes")
+    assert (done.exit_code, done.stdout) == (0, "1 event is due again; a relay delivers them.\n"), done.output
+    refused = ringback("redeliver", "--status", "hint", "--since", "2h", "--yes")
+    assert refused.exit_code == 2
+    assert ringback("redeliver", "--since", "2h", "--yes").exit_code == 1

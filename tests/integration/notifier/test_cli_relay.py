@@ -111,6 +111,30 @@ def test_the_status_shows_relays_and_counts(ringback: Ringback, url: str) -> Non
     assert lines[-1] == "events: 1 gone"
 
 
+def test_a_status_shows_what_others_wrote_without_obeying_it(ringback: Ringback, url: str) -> None:
+    """A relay's name and its last error came from elsewhere, and a row may hold anything.
+
+    One that is a DAG's task counts as alive between two of its runs.
+    """
+    outbox = Outbox.open(url, wait=1)
+    now = time.time()
+    told = {
+        "between": {"kind": "dag", "since": now - 40},
+        "evil\x9b2J": {"kind": "process", "last_error": "said \x1b[2J", "alive": False, "counts": 3},
+        "odd": [],
+    }
+    for name, value in told.items():
+        outbox.take_duty(f"relay/{name}", name, now=now - 120, until=now - 10 if name == "between" else now + 60)
+        outbox.set_duty_value(f"relay/{name}", name, json.dumps(value))
+    outbox.close()
+    said = ringback("relay", "status", "--json").stdout
+    assert "\x9b" not in said
+    assert {relay["relay"]: relay["alive"] for relay in json.loads(said)["relays"]} == dict.fromkeys(told, True)
+    shown = ringback("relay", "status").stdout
+    assert "last error: said ·[2J" in shown
+    assert shown.replace("\n", "").isprintable()
+
+
 def test_a_relay_without_its_connection_says_how_to_make_it(ringback: Ringback) -> None:
     """It is the first thing that everybody forgets."""
     done = ringback("relay", "--for", "1")

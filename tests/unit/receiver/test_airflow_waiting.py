@@ -6,7 +6,7 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -37,9 +37,12 @@ class Airflow:
     of the connection.
     """
 
-    def __init__(self, *script: tuple[int, Any] | list[Any], state: str = "success") -> None:
+    def __init__(
+        self, *script: tuple[int, Any] | list[Any], state: str = "success", before: Sequence[str] = ()
+    ) -> None:
         self.script = list(script)
         self.state = state
+        self.before = list(before)
         self.asked: list[str] = []
         self.url = ""
 
@@ -55,7 +58,11 @@ def serving(airflow: Airflow) -> Iterator[Airflow]:
         def do_GET(self) -> None:
             airflow.asked.append(self.path)
             if "/wait" not in self.path:
-                run = {"dag_run_id": "r1", "dag_id": "sales", "state": airflow.state}
+                state = airflow.before.pop(0) if airflow.before else airflow.state
+                if state == "away":
+                    self.reply(200, "a proxy's page")
+                    return
+                run = {"dag_run_id": "r1", "dag_id": "sales", "state": state}
                 self.reply(404, NO_RUN) if airflow.state == "gone" else self.reply(200, run)
                 return
             answer = airflow.next()
@@ -212,3 +219,16 @@ async def test_a_refused_run_id_is_told(kind: Any) -> None:
     """Polling would be refused, too, and its error says why."""
     with serving(Airflow((404, NO_RUN), state="gone")) as airflow, pytest.raises(AirflowRequestRejected):
         await wait(kind, airflow)
+
+
+async def test_a_page_from_elsewhere_late_in_a_wait_is_outlived(kind: Any) -> None:
+    """Airflow had answered by ``/wait``, so that the address is right and a proxy has lost its way."""
+    with serving(Airflow([END], before=["away", "away"])) as airflow:
+        assert (await wait(kind, airflow)).run.state == "success"
+
+
+async def test_a_result_goes_with_its_own_end_only(kind: Any) -> None:
+    """A run that was cleared at once ended a second time, with a result that nobody has told."""
+    with serving(Airflow([{**END, "results": {"publish": 1}}], before=["running"])) as airflow:
+        done = await wait(kind, airflow)
+    assert (done.run.state, done.result) == ("success", None)
