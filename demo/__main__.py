@@ -88,7 +88,9 @@ async def make_calls(airflow: LocalAirflow, key: PrivateKey, port: int, folder: 
         )
         async with serving(receiver, port):
             console.print(f"The caller's receiver listens at {receiver.callback_url}.\n")
-            heard = await asyncio.gather(*(make_call(receiver, airflow, client, call) for call in CALLS))
+            # Airflow's API server can block itself for a minute when two requests write to SQLite at once.
+            writing = asyncio.Lock()
+            heard = await asyncio.gather(*(make_call(receiver, airflow, client, call, writing) for call in CALLS))
             code = conclude(heard)
             if keep:
                 await look_around(airflow)
@@ -118,12 +120,15 @@ async def look_around(airflow: LocalAirflow) -> None:
             signal.signal(number, handler)
 
 
-async def make_call(receiver: Receiver, airflow: LocalAirflow, client: AsyncAirflowClient, call: Call) -> Heard:
+async def make_call(
+    receiver: Receiver, airflow: LocalAirflow, client: AsyncAirflowClient, call: Call, writing: asyncio.Lock
+) -> Heard:
     """Trigger one run, wait to be rung back, then ask Airflow when the run really ended."""
-    handle = await receiver.trigger(call.dag_id, conf=call.conf)
+    async with writing:
+        handle = await receiver.trigger(call.dag_id, conf=call.conf)
     console.print(f"  [cyan]triggered[/] {call.dag_id}: {call.what}")
     if call.mark:
-        await asyncio.to_thread(mark, airflow, handle, call.mark)
+        await asyncio.to_thread(mark, airflow, handle, call.mark)  # once its task is at work, so after the triggers
     try:
         completion = await handle.completion(timeout=PATIENCE)
     except CompletionTimeout:
