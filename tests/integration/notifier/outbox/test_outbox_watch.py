@@ -46,11 +46,14 @@ def test_a_hint_wakes_within_moments(watch: Watch, other: Outbox) -> None:
 
 
 def test_what_happened_before_the_wait_counts(watch: Watch, other: Outbox) -> None:
-    """Nothing is missed between two waits, and news that was told once is not told again."""
+    """Nothing is missed between two waits, and news that was told once is not told again.
+
+    Two commits are one piece of news or two: PostgreSQL may bring the second a moment later.
+    """
     other.add_hints([make_hint(1)], now=NOW)
     other.add_hints([make_hint(2)], now=NOW)
     assert watch.wait(5) is True
-    assert watch.wait(0.2) is False
+    assert not watch.wait(0.5) or not watch.wait(0.5)
     other.add_hints([make_hint(3)], now=NOW)
     assert watch.wait(5) is True
 
