@@ -42,7 +42,6 @@ _MAX_SIGNATURES = 8
 _MAX_SIGNATURE_CHARS = 2_048
 _WANTED = (HEADER_ID, HEADER_TIMESTAMP, HEADER_SIGNATURE)
 _WANTED_BYTES = tuple(name.encode("ascii") for name in _WANTED)
-_WANTED_LENGTHS = frozenset(map(len, _WANTED))
 _ID = re.compile(ID_FORM.pattern.encode("ascii"))
 _TIMESTAMP = re.compile(TIMESTAMP_FORM.pattern.encode("ascii"))
 
@@ -136,19 +135,18 @@ def _served_headers(headers: Headers) -> tuple[bytes, bytes, bytes] | None:
     """
     if type(headers) is not list:
         return None
-    found: dict[bytes, bytes] = {}
-    for pair in headers:
-        if type(pair) is not tuple or len(pair) != 2:
-            return None
-        name, value = pair
-        if type(name) is not bytes or type(value) is not bytes:
-            return None
-        if len(name) in _WANTED_LENGTHS and (key := name.lower()) in _WANTED_BYTES:
-            if key in found or not value.isascii():
-                return None
-            found[key] = value
+    try:
+        found = dict(headers)
+        names = b" ".join(found)
+    except Exception:  # whatever a stranger's objects make of it
+        return None
+    # A name that comes twice, or in two cases, is for the long way to find.
+    if len(found) != len(headers) or names.lower() != names:
+        return None
     id_, timestamp, signature = map(found.get, _WANTED_BYTES)
-    return None if id_ is None or timestamp is None or signature is None else (id_, timestamp, signature)
+    if type(id_) is bytes and type(timestamp) is bytes and type(signature) is bytes and signature.isascii():
+        return id_, timestamp, signature
+    return None
 
 
 def _signature_headers(headers: Headers) -> tuple[bytes, bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Concurrent requests share one commit: one writer takes everything that has queued up, and nobody lingers for company.
+"""Concurrent requests share one commit: a writer takes everything that has queued up, and nobody lingers for company.
 
 What arrives during one commit is the next batch, so the busier it is, the larger the batches are.  An item that a
 store refuses must not fail those that it happens to share a batch with: the batch is halved until it stands alone.
@@ -30,7 +30,9 @@ class GroupCommit(Generic[Item, Outcome]):
     :param write: makes a batch durable, all of it or nothing, and returns an outcome for each item.
     :param is_poison: whether an error of ``write`` may be the fault of one of the items.
     :param written: is told of each batch that is durable, also of items that nobody waits for any more.
+    :param failure: turns an error of ``write`` into what whoever waits shall see.
     :param most: items in a batch.
+    :param writers: batches under way at once.
     """
 
     def __init__(
@@ -39,14 +41,18 @@ class GroupCommit(Generic[Item, Outcome]):
         *,
         is_poison: Callable[[Exception], bool],
         written: Callable[[Sequence[Item], Sequence[Outcome]], None],
+        failure: Callable[[Exception], Exception] = lambda error: error,
         most: int = MAX_BATCH,
+        writers: int = 1,
     ) -> None:
         self._write = write
         self._is_poison = is_poison
         self._written = written
+        self._failure = failure
         self._most = most
+        self._most_writers = writers
         self._queue: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._writers: set[asyncio.Task[None]] = set()
         self._in_hand = 0
 
     def __len__(self) -> int:
@@ -60,32 +66,37 @@ class GroupCommit(Generic[Item, Outcome]):
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
-        if self._writer is None:
+        if len(self._writers) < self._most_writers:
             # In a context of its own: it also works for those who come after whoever is first.
-            self._writer = Context().run(asyncio.create_task, self._drain(), name="ringback-group-commit")
+            writer = Context().run(asyncio.create_task, self._drain(), name="ringback-group-commit")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)  # of one that is cancelled before it begins
         return future
 
     async def finish(self) -> None:
         """Wait until everything that is queued is written."""
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
+        while self._writers:
+            await asyncio.wait(self._writers)
 
     async def _drain(self) -> None:
         batch: list[tuple[Item, asyncio.Future[Outcome]]] = []
+        writer = asyncio.current_task()
+        assert writer is not None
         try:
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
-                self._in_hand = len(batch)
-                await self._settle(batch)
-                self._in_hand = 0
+                self._in_hand += len(batch)
+                try:
+                    await self._settle(batch)
+                finally:
+                    self._in_hand -= len(batch)
         except asyncio.CancelledError:  # the event loop ends
             for _, future in (*batch, *self._queue):
                 future.cancel()
             self._queue.clear()
             raise
         finally:
-            self._writer = None
-            self._in_hand = 0
+            self._writers.discard(writer)
 
     async def _settle(self, batch: Sequence[tuple[Item, asyncio.Future[Outcome]]]) -> None:
         items = [item for item, _ in batch]
@@ -97,9 +108,10 @@ class GroupCommit(Generic[Item, Outcome]):
                 await self._settle(batch[:half])
                 await self._settle(batch[half:])
                 return
+            failure = self._failure(error)
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(failure)
         else:
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():  # whoever waited is gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ringback_protocol import CompletionEvent
@@ -14,7 +15,7 @@ from ringback_receiver._group_commit import GroupCommit
 from ringback_receiver._matching import PendingRequest, RequestState
 from ringback_receiver._observer import Backlog
 from ringback_receiver._postgres_connect import Connection
-from ringback_receiver._postgres_failures import is_poison, translated
+from ringback_receiver._postgres_failures import as_store_error, is_poison, translated
 from ringback_receiver._postgres_hints import PostgresHints
 from ringback_receiver._postgres_lines import Lines
 from ringback_receiver._postgres_schema import ensure_current
@@ -41,7 +42,11 @@ PATIENCE = 5.0
 """Seconds for anything that is asked of the server; whoever sends an event waits no longer than ten."""
 
 _LINES = 4
-"""Connections for everything but events, which have one of their own."""
+"""Connections for everything but events."""
+
+_WRITERS = 2
+"""Batches of events under way at once, each on a connection of its own: the server works on one while we prepare the
+next.  A third gains nothing."""
 
 
 class PostgresStore:
@@ -52,10 +57,16 @@ class PostgresStore:
 
     def __init__(self, place: Place, *, patience: float = PATIENCE) -> None:
         self._place = place
-        self._writing = Lines(place, most=1, patience=patience)
+        self._writing = Lines(place, most=_WRITERS, patience=patience)
         self._asking = Lines(place, most=_LINES, patience=patience)
         self._hints = PostgresHints(place, patience=patience)
-        self._events = GroupCommit(self._record, is_poison=is_poison, written=self._recorded)
+        self._events = GroupCommit(
+            self._record,
+            is_poison=is_poison,
+            failure=partial(as_store_error, place),
+            written=self._recorded,
+            writers=_WRITERS,
+        )
         self._told: Told | None = None
 
     async def open(self) -> None:
@@ -85,9 +96,7 @@ class PostgresStore:
     async def record(
         self, event: CompletionEvent, body: bytes, *, received_at: float, handlers: Sequence[str]
     ) -> Recorded:
-        arrival = Arrival(event=event, body=body, received_at=received_at, handlers=handlers)
-        with translated(self._place):
-            return await self._events.submit(arrival)
+        return await self._events.submit(Arrival(event=event, body=body, received_at=received_at, handlers=handlers))
 
     def on_recorded(self, told: Told) -> None:
         self._told = told

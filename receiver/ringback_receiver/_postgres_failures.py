@@ -11,7 +11,7 @@ import asyncpg  # type: ignore[import-untyped]
 from ringback_receiver._postgres_url import Place
 from ringback_receiver.errors import StoreError
 
-__all__ = ["is_lost", "is_poison", "translated"]
+__all__ = ["as_store_error", "is_lost", "is_poison", "translated"]
 
 _NOT_TO_BLAME = frozenset({"08", "25", "28", "3D", "40", "42", "53", "55", "57", "58"})
 """SQLSTATE classes of what is wrong with the server, the connection or the moment, and not with a row."""
@@ -25,15 +25,24 @@ def translated(place: Place) -> Iterator[None]:
     """Raise :class:`StoreError`, with the place named and no password in it."""
     try:
         yield
-    except (asyncpg.PostgresError, *_OF_THE_DRIVER, OSError, asyncio.TimeoutError) as error:
-        # PostgreSQL's further words (DETAIL) quote the row.
-        first = str(error) if isinstance(error, OSError) else str(error.args[0]) if error.args else ""
-        said = first or type(error).__name__
-        failure = StoreError(f"PostgreSQL store {place}: {place.scrub(said)}")
+    except Exception as error:
+        failure = as_store_error(place, error)
+        if failure is error:
+            raise
     else:
         return
     # Not chained: what a driver says of a connection may hold its password.
     raise failure from None
+
+
+def as_store_error(place: Place, error: Exception) -> Exception:
+    """Return what :func:`translated` raises: the error itself, if it is neither the driver's nor the network's."""
+    if not isinstance(error, (asyncpg.PostgresError, *_OF_THE_DRIVER, OSError, asyncio.TimeoutError)):
+        return error
+    # PostgreSQL's further words (DETAIL) quote the row.
+    first = str(error) if isinstance(error, OSError) else str(error.args[0]) if error.args else ""
+    said = first or type(error).__name__
+    return StoreError(f"PostgreSQL store {place}: {place.scrub(said)}")
 
 
 def is_poison(error: Exception) -> bool:

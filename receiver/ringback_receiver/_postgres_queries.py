@@ -131,7 +131,8 @@ SELECT seen.event_id IS NOT NULL, {_REQUEST}
 
 # One statement is one transaction, and one round trip. A step is made only if its request is still as it
 # was found. Rows are locked in the order of their keys, requests before events, so that replicas whose
-# batches overlap wait for each other and never in a circle.
+# batches overlap wait for each other and never in a circle. IS TRUE keeps a subquery one, which is hashed: as
+# a join, without statistics, it would compare every step with every other.
 WRITE_STEPS = Statement("""
 WITH step AS (
     SELECT *
@@ -141,16 +142,16 @@ WITH step AS (
            step (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body,
                  found, state, resolving)
 ), held AS (
-    SELECT r.request_id, r.state
-      FROM requests r
-     WHERE r.request_id = ANY(:request_ids::text[])
+    SELECT step.*, r.state AS now
+      FROM step JOIN requests r ON r.request_id = step.request_id
      ORDER BY r.request_id
-       FOR NO KEY UPDATE
+       FOR NO KEY UPDATE OF r
 ), valid AS (
-    SELECT step.*
-      FROM step LEFT JOIN held ON held.request_id = step.request_id
-     WHERE step.request_id IS NULL OR held.state = step.found
-     ORDER BY step.event_id
+    SELECT event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body, found, state, resolving
+      FROM held WHERE now = found
+     UNION ALL
+    SELECT * FROM step WHERE request_id IS NULL
+     ORDER BY event_id
 ), recorded AS (
     INSERT INTO events (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body)
     SELECT event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body FROM valid
@@ -158,13 +159,14 @@ WITH step AS (
     RETURNING event_id
 ), changed AS (
     UPDATE requests r SET state = valid.state, reason = NULL, event_id = valid.resolving
-      FROM valid JOIN recorded ON recorded.event_id = valid.event_id
+      FROM valid
      WHERE r.request_id = valid.request_id AND valid.state <> valid.found
+       AND (valid.event_id IN (SELECT event_id FROM recorded)) IS TRUE
 ), called AS (
     INSERT INTO handler_calls (event_id, handler, due, attempts, leased)
     SELECT turn.event_id, turn.handler, turn.due, 0, false
       FROM unnest(:called::text[], :handlers::text[], :due::float8[]) turn (event_id, handler, due)
-      JOIN recorded ON recorded.event_id = turn.event_id
+     WHERE (turn.event_id IN (SELECT event_id FROM recorded)) IS TRUE
         ON CONFLICT DO NOTHING
 )
 SELECT event_id FROM recorded
