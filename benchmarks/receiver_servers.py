@@ -1,16 +1,19 @@
 """The servers that benchmarks/receiver_throughput.py compares, each run as a process of its own.
 
-Ours is what the README shows.  The others are what people write by hand: a bare route that does nothing; a handler
-that verifies with ``standardwebhooks`` and keeps everything in memory; one that verifies as we do and makes each event
-durable with SQLAlchemy, in a transaction of its own.
+Ours is what the README shows, in FastAPI, and what docs/deploy.md shows for a process that does nothing else.  The
+others are what people write by hand: a bare route that does nothing; a handler that verifies with ``standardwebhooks``
+and keeps everything in memory; one that verifies as we do and makes each event durable with SQLAlchemy, in a
+transaction of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -34,6 +37,13 @@ def ours(key: str, store: str) -> FastAPI:
     receiver = Receiver(URL, key, store=store)
     app = FastAPI(lifespan=receiver.lifespan)
     app.include_router(receiver.router)
+    return app
+
+
+def alone(key: str, store: str) -> Any:
+    """The receiver without a framework."""
+    app = Receiver(URL, key, store=store).asgi
+    gc.freeze()
     return app
 
 
@@ -107,10 +117,19 @@ def sqlalchemy(key: str, store: str) -> FastAPI:
     return app
 
 
+_SERVERS: dict[str, Callable[[str, str], Any]] = {
+    "ours": ours,
+    "alone": alone,
+    "bare": bare,
+    "standardwebhooks": standardwebhooks,
+    "sqlalchemy": sqlalchemy,
+}
+
+
 def main() -> None:
     """Serve: what, with which key, on which store; the port is the first line."""
     what, key, store, settings = sys.argv[1:]
-    app = {"ours": ours, "bare": bare, "standardwebhooks": standardwebhooks, "sqlalchemy": sqlalchemy}[what](key, store)
+    app = _SERVERS[what](key, store)
     config = uvicorn.Config(app, **{"port": 0, "log_level": "error", "access_log": False, **json.loads(settings)})
     listener = config.bind_socket()
     listener.listen(2_048)  # so that whoever reads the port can connect

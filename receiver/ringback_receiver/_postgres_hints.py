@@ -24,6 +24,9 @@ CHANNEL = "ringback_settled"
 PROBE = 5.0
 """Seconds of silence after which the connection is tried: one that was cut without a word is found so."""
 
+_BREATH = 0.005
+"""Seconds after telling something: what is settled meanwhile is told in one go, since each go is a commit."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _SECONDS_TO_CLOSE = 1.0
 _MOST_UNSAID = 10_000
@@ -97,6 +100,7 @@ class PostgresHints:
             while not self._closing:
                 await self._pass(self._probe)
                 await within(self._patience, connection, self._speak(connection))
+                await asyncio.sleep(_BREATH)
             await within(_SECONDS_TO_CLOSE, connection, connection.close())
         finally:
             connection.terminate()

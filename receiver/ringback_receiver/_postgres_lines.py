@@ -97,7 +97,10 @@ class Lines:
 
     async def _run(self, operation: Operation[T], again: bool) -> T:
         deadline = time.monotonic() + self._patience
-        connection = await asyncio.wait_for(self._idle.get(), self._patience)
+        if self._idle.empty():
+            connection = await asyncio.wait_for(self._idle.get(), self._patience)
+        else:  # without a task and a timer
+            connection = self._idle.get_nowait()
         try:
             while True:
                 connection = await self._connected(connection, deadline - time.monotonic())

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from urllib.parse import unquote, urlsplit
 
 from ringback_protocol import DEFAULT_TOLERANCE, CompletionEvent, VerificationError, verify_event
 from ringback_protocol.log_fields import log_fields
@@ -17,8 +18,11 @@ from ringback_protocol.verifying import Headers
 from ringback_receiver._airflow import Airflow
 from ringback_receiver._airflow_errors import AirflowAuthError, AirflowRequestRejected, AirflowUsageError
 from ringback_receiver._answer import Answer, answer_refusal, answer_transition
+from ringback_receiver._asgi import Application
+from ringback_receiver._bodies import Bodies
 from ringback_receiver._callback_conf import check_callback, conf_with_callback
 from ringback_receiver._deadlines import deadline_of
+from ringback_receiver._endpoint import Endpoint
 from ringback_receiver._event_log import log_event
 from ringback_receiver._handlers import DEFAULT_TIMEOUT, HandlerFunction, Handlers, describe
 from ringback_receiver._ids import new_request_id
@@ -405,10 +409,26 @@ class Receiver:
         if self._router is None:
             from ringback_receiver._router import make_router
 
-            self._router = make_router(self, self._path, max_bodies=self._max_waiting, body_timeout=self._body_timeout)
+            self._router = make_router(self._endpoint(), self._route)
         return self._router
 
+    @property
+    def asgi(self) -> Application:
+        """The endpoint as an ASGI application of its own, for a process that does nothing else.
+
+        It needs no framework, opens and closes the receiver with the server, and answers everything but ``POST`` to
+        the callback URL's path with 404 or 405: ``uvicorn.run(receiver.asgi)``.
+        """
+        return Application(self, self._endpoint(), self._route)
+
     # --- inside
+
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self, Bodies(most=self._max_waiting, seconds=self._body_timeout))
+
+    @property
+    def _route(self) -> str:
+        return self._path or unquote(urlsplit(self.callback_url).path) or "/"
 
     def _require_open(self) -> Opened:
         if self._open is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from ringback_protocol import MAX_EVENT_BYTES
-from ringback_receiver._bodies import Bodies
-from ringback_receiver._preconditions import CONTENT_TYPES, Refused, check_head
+from ringback_receiver._endpoint import Endpoint
+from ringback_receiver._preconditions import CONTENT_TYPES
 from ringback_receiver.errors import MissingDependency
 
 try:
@@ -19,23 +18,11 @@ except ModuleNotFoundError as error:
         "Receiver.handle(headers, body) serves any other framework"
     ) from error
 
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-    from ringback_receiver._answer import Answer
-    from ringback_receiver._receiver import Receiver
-
 __all__ = ["make_router"]
 
 
-def make_router(receiver: Receiver, path: str | None, *, max_bodies: int, body_timeout: float) -> APIRouter:
-    """Return a router with one endpoint.
-
-    :param path: by default that of the receiver's callback URL.
-    :param max_bodies: how many may be on their way at once.
-    :param body_timeout: seconds within which one must be there.
-    """
-    endpoint = _Endpoint(receiver, Bodies(most=max_bodies, seconds=body_timeout))
+def make_router(endpoint: Endpoint, path: str) -> APIRouter:
+    """Return a router with one endpoint."""
 
     class Direct(APIRoute):
         """A route that is documented as FastAPI's are, and served without what FastAPI does around an endpoint."""
@@ -46,8 +33,6 @@ def make_router(receiver: Receiver, path: str | None, *, max_bodies: int, body_t
                 self.app = endpoint
 
     router = APIRouter(tags=["ringback"], route_class=Direct)
-    if path is None:
-        path = unquote(urlsplit(receiver.callback_url).path) or "/"
 
     @router.post(
         path,
@@ -63,36 +48,6 @@ def make_router(receiver: Receiver, path: str | None, *, max_bodies: int, body_t
         return Response(answer.body, answer.status, headers=headers)
 
     return router
-
-
-class _Endpoint:
-    """An ASGI application: a framework's request and response objects cost more than verifying a signature."""
-
-    def __init__(self, receiver: Receiver, bodies: Bodies) -> None:
-        self._receiver = receiver
-        self._bodies = bodies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer, headers = await self.answer(scope, receive)
-        if answer.body:
-            headers["content-length"] = str(len(answer.body))
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-        await send({"type": "http.response.body", "body": answer.body})
-
-    async def answer(self, scope: Scope, receive: Receive) -> tuple[Answer, dict[str, str]]:
-        """Return the answer to a request, and its headers."""
-        headers = scope["headers"]
-        try:
-            check_head(headers)
-            body = await self._bodies.read(receive)
-        except Refused as refused:
-            answer = self._receiver.refuse(refused.status, refused.reason, headers)
-            # What was not read is not waited for either. HTTP/2 has no such header, and no such trouble.
-            leaving = {"connection": "close"} if scope["http_version"].startswith("1") else {}
-            return answer, {**answer.headers, **leaving}
-        answer = await self._receiver.handle(headers, body)
-        return answer, dict(answer.headers)
 
 
 def _described(description: str, member: str, example: str) -> dict[str, Any]:

@@ -26,13 +26,16 @@ def free_socket() -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(receiver: Receiver, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(receiver: Receiver, *, alone: bool = False, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the receiver's router, the way a user's application does; opens and closes the receiver.
 
+    :param alone: without a framework.
     :param settings: of uvicorn.
     """
-    app = FastAPI(lifespan=receiver.lifespan)
-    app.include_router(receiver.router)
+    app: Any = receiver.asgi
+    if not alone:
+        app = FastAPI(lifespan=receiver.lifespan)
+        app.include_router(receiver.router)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", **settings))
     with free_socket() as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
