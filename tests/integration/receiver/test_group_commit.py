@@ -42,9 +42,13 @@ def ledger() -> Ledger:
     return Ledger()
 
 
-def commits(ledger: Ledger, *, most: int = 256) -> GroupCommit[int, int]:
+def commits(ledger: Ledger, *, most: int = 256, writers: int = 1) -> GroupCommit[int, int]:
     return GroupCommit(
-        ledger.write, is_poison=lambda error: isinstance(error, ValueError), written=ledger.note, most=most
+        ledger.write,
+        is_poison=lambda error: isinstance(error, ValueError),
+        written=ledger.note,
+        most=most,
+        writers=writers,
     )
 
 
@@ -63,6 +67,43 @@ async def test_batch_is_bounded(ledger: Ledger) -> None:
     group = commits(ledger, most=20)
     await asyncio.gather(*map(group.submit, range(50)))
     assert [len(batch) for batch in ledger.batches] == [20, 20, 10]
+
+
+async def test_second_writer_goes_ahead_meanwhile(ledger: Ledger) -> None:
+    """What arrives during one commit is written during it, and what arrives during two waits for the first to end."""
+    group = commits(ledger, writers=2)
+    items = []
+    for item in range(4):
+        items.append(group.submit(item))
+        await asyncio.sleep(0)  # so that it is taken, if somebody is there to take it
+    assert ledger.batches == [[0], [1]]
+    assert len(group) == 4
+    await group.finish()
+    assert [future.result() for future in items] == [0, 10, 20, 30]
+    assert ledger.batches == [[0], [1], [2, 3]]
+    assert len(group) == 0
+
+
+async def test_writer_that_never_began_is_no_writer(ledger: Ledger) -> None:
+    """Nobody waits for it, and the next item has another."""
+    group = commits(ledger)
+    group.submit(1)
+    for task in asyncio.all_tasks():
+        if task.get_name() == "ringback-group-commit":
+            task.cancel()
+    await asyncio.wait_for(group.finish(), 5)
+    assert await asyncio.wait_for(group.submit(2), 5) == 20
+
+
+async def test_whoever_waits_sees_the_error_that_was_made_of_it(ledger: Ledger) -> None:
+    """And nothing of the one that it was made of."""
+    group = GroupCommit[int, int](
+        ledger.write, is_poison=lambda error: False, failure=lambda error: OSError("no"), written=ledger.note
+    )
+    ledger.away = True
+    with pytest.raises(OSError, match="no") as caught:
+        await group.submit(1)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 async def test_poison_fails_alone(ledger: Ledger) -> None:

@@ -68,11 +68,12 @@ def listening(command: Sequence[str], port: int, folder: Path, environment: Mapp
 
 @contextlib.contextmanager
 def portal(command: Sequence[str], port: int, folder: Path, *, callback_url: str) -> Iterator[None]:
-    """Run ``portal.py`` with one of the document's commands.
+    """Run ``portal.py``, or ``callbacks.py``, with one of the document's commands.
 
     :param command: ``uvicorn portal:app …``, ready to listen on that port of 127.0.0.1.
     """
     (folder / "portal.py").write_text(block("python", "async def ready"), encoding="utf-8")
+    (folder / "callbacks.py").write_text(block("python", "receiver.asgi"), encoding="utf-8")
     environment = {
         "CALLBACK_URL": callback_url,
         "RINGBACK_KEYS": str(KEY.public()),

@@ -17,9 +17,10 @@ import httpx
 import pytest
 import yaml
 from deploy_document import DOCUMENT, block, blocks, document, exec_start
-from deploy_portal import KEY, free_port, portal
+from deploy_portal import KEY, delivery, free_port, portal, send
 
 from ringback_notifier._destination import _KNOWN, parse_destination
+from ringback_notifier._policy import Answer
 
 BIN = Path(sys.executable).parent
 HANDLERS = 10
@@ -137,6 +138,27 @@ def test_the_probes_tell_a_broken_store_from_a_dead_process(tmp_path: Path) -> N
         for file in tmp_path.glob("ringback.db*"):
             file.write_bytes(b"\xff" * file.stat().st_size)
         assert (probe("livenessProbe"), probe("readinessProbe")) == (200, 500)
+
+
+def test_the_process_for_nothing_else_takes_events_and_nothing_else(tmp_path: Path) -> None:
+    """With the manifest's command, but for the application's name."""
+    _, container = pod_of("portal")
+    port = free_port()
+    ours = {
+        "0.0.0.0": "127.0.0.1",
+        str(option(container["command"], "--port")): str(port),
+        "portal:app": "callbacks:app",
+    }
+    command = [ours.get(argument, argument) for argument in container["command"]]
+    url = f"http://127.0.0.1:{port}/airflow/completions"
+    with portal(command, port, tmp_path, callback_url=url):
+        answers = [send(delivery(url)) for _ in range(2)]
+        assert [answer.status for answer in answers if isinstance(answer, Answer)] == [202, 202]
+        found = [
+            httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=30).status_code
+            for path in ("/airflow/completions", "/live")
+        ]
+        assert found == [405, 404]
 
 
 def test_a_relay_needs_no_database_of_airflows(tmp_path: Path) -> None:
