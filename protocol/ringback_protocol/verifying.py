@@ -131,7 +131,7 @@ def _any_holds(signatures: bytes, content: bytes, keys: Sequence[VerificationKey
 def _served_headers(headers: Headers) -> tuple[bytes, bytes, bytes] | None:
     """Return the three headers if all is as ASGI servers hand it over, pairs of bytes, and nothing is amiss.
 
-    It decides nothing: whatever is unusual is left to :func:`_signature_headers`, which takes ten times as long.
+    It refuses nothing: whatever is unusual is left to :func:`_signature_headers`, which takes ten times as long.
     """
     if type(headers) is not list:
         return None

@@ -99,8 +99,10 @@ class PostgresHints:
             self._say(None)  # what was told before this connection was told to nobody here
             while not self._closing:
                 await self._pass(self._probe)
-                await within(self._patience, connection, self._speak(connection))
-                await asyncio.sleep(_BREATH)
+                if await within(self._patience, connection, self._speak(connection)):
+                    await asyncio.sleep(_BREATH)
+            if self._unsaid:
+                await within(_SECONDS_TO_CLOSE, connection, self._speak(connection))
             await within(_SECONDS_TO_CLOSE, connection, connection.close())
         finally:
             connection.terminate()
@@ -113,14 +115,15 @@ class PostgresHints:
         alarm.cancel()
         self._wake.clear()
 
-    async def _speak(self, connection: Connection) -> None:
-        """Tell what is unsaid; with nothing to tell, see whether anybody is there."""
+    async def _speak(self, connection: Connection) -> bool:
+        """Tell what is unsaid, and return whether that was anything; if not, it shows whether the server is there."""
         payloads = []
         while self._unsaid:
             ids = [self._unsaid.popleft() for _ in range(min(_IDS, len(self._unsaid)))]
             plain = all(len(name) <= _ID_CHARS and name.isascii() and " " not in name for name in ids)
             payloads.append(" ".join(ids) if plain else _ANY)
         await connection.fetch("SELECT pg_notify($1, payload) FROM unnest($2::text[]) payload", CHANNEL, payloads)
+        return bool(payloads)
 
     def _hear(self, connection: Connection, sender: int, channel: str, payload: object) -> None:
         if sender != connection.get_server_pid():

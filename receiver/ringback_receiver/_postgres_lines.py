@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ringback_receiver._postgres_connect import Connection, connect
-from ringback_receiver._postgres_failures import is_lost
+from ringback_receiver._postgres_failures import as_store_error, is_lost
 from ringback_receiver._postgres_url import Place
 from ringback_receiver.errors import ConfigurationError, StoreError
 
@@ -18,6 +20,13 @@ __all__ = ["Lines", "within"]
 T = TypeVar("T")
 
 Operation = Callable[[Connection], Awaitable[T]]
+
+_Idle = asyncio.PriorityQueue[tuple[bool, int, Connection | None]]
+
+_ENOUGH = 1.0
+"""Seconds for which no further connection is asked for after the server had no room for one."""
+
+log = logging.getLogger("ringback_receiver")
 
 
 async def within(seconds: float, connection: Connection, working: Awaitable[T]) -> T:
@@ -57,17 +66,20 @@ class Lines:
     def __init__(self, place: Place, *, most: int, patience: float) -> None:
         self._place = place
         self._patience = patience
-        self._idle: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         self._most = most
+        self._idle: _Idle = asyncio.PriorityQueue()
+        self._turn = itertools.count(step=-1)
+        self._connections: list[Connection] = []
+        self._enough_until = 0.0
         self._working: set[asyncio.Task[Any]] = set()
         self._open = False
 
     async def open(self) -> None:
         """Connect once, to see that it works."""
-        self._idle = asyncio.LifoQueue()  # a new one: it belongs to the loop that it is used in
-        connection = await connect(self._place, patience=self._patience)
-        for idle in (*[None] * (self._most - 1), connection):
-            self._idle.put_nowait(idle)
+        self._idle = asyncio.PriorityQueue()  # a new one: it belongs to the loop that it is used in
+        self._connections, self._enough_until = [], 0.0
+        for connection in (*[None] * (self._most - 1), await self._connect(self._patience)):
+            self._give_back(connection)
         self._open = True
 
     async def close(self) -> None:
@@ -76,7 +88,7 @@ class Lines:
         if self._working:
             await asyncio.wait(self._working)
         while not self._idle.empty():
-            connection = self._idle.get_nowait()
+            *_, connection = self._idle.get_nowait()
             if connection is not None and not connection.is_closed():
                 with contextlib.suppress(Exception):
                     await within(1.0, connection, connection.close())
@@ -97,13 +109,9 @@ class Lines:
 
     async def _run(self, operation: Operation[T], again: bool) -> T:
         deadline = time.monotonic() + self._patience
-        if self._idle.empty():
-            connection = await asyncio.wait_for(self._idle.get(), self._patience)
-        else:  # without a task and a timer
-            connection = self._idle.get_nowait()
+        connection = await self._line(deadline)
         try:
             while True:
-                connection = await self._connected(connection, deadline - time.monotonic())
                 try:
                     return await within(deadline - time.monotonic(), connection, operation(connection))
                 except Exception as error:
@@ -113,13 +121,69 @@ class Lines:
                     if not again:
                         raise
                     again = False
+                # A new one: the others may have been lost with it, and not know yet.
+                connection = await self._connected(deadline)
         finally:
-            self._idle.put_nowait(connection)
+            self._give_back(connection)
 
-    async def _connected(self, connection: Connection | None, seconds: float) -> Connection:
-        if connection is not None and not connection.is_closed():
-            return connection
+    async def _line(self, deadline: float) -> Connection:
+        """Return a connection that nobody uses, or a new one.
+
+        Where the server has no room for another, whoever wants one waits for those that there are.
+
+        :raises Exception: there is none, and none can be made.
+        """
+        places = 0  # that hold no connection, and are ours as long as we look
         try:
-            return await connect(self._place, patience=self._patience, seconds=seconds)
+            while True:
+                connection = await self._next(deadline)
+                if connection is not None and not connection.is_closed():
+                    return connection
+                places += 1
+                now = time.monotonic()
+                if not self._has_some():
+                    until = deadline
+                elif now < self._enough_until:
+                    continue
+                else:
+                    until = (now + deadline) / 2  # what is left is for one of those
+                try:
+                    connection = await self._connected(until)
+                except Exception as error:
+                    if not self._has_some():
+                        raise
+                    self._enough_until = time.monotonic() + _ENOUGH
+                    log.warning("no further connection: %s", as_store_error(self._place, error))
+                    continue
+                places -= 1
+                return connection
+        finally:
+            for _ in range(places):
+                self._give_back(None)
+
+    async def _next(self, deadline: float) -> Connection | None:
+        if self._idle.empty():
+            *_, connection = await asyncio.wait_for(self._idle.get(), max(0.0, deadline - time.monotonic()))
+        else:  # without a task and a timer
+            *_, connection = self._idle.get_nowait()
+        return connection
+
+    def _give_back(self, connection: Connection | None) -> None:
+        """Keep a connection, or its place if it is closed: those that live are taken first, the latest first of all."""
+        lives = connection is not None and not connection.is_closed()
+        self._idle.put_nowait((not lives, next(self._turn), connection if lives else None))
+
+    def _has_some(self) -> bool:
+        self._connections = [connection for connection in self._connections if not connection.is_closed()]
+        return bool(self._connections)
+
+    async def _connected(self, deadline: float) -> Connection:
+        try:
+            return await self._connect(deadline - time.monotonic())
         except ConfigurationError as error:  # it was right when we opened
             raise StoreError(str(error)) from error
+
+    async def _connect(self, seconds: float) -> Connection:
+        connection = await connect(self._place, patience=self._patience, seconds=seconds)
+        self._connections.append(connection)
+        return connection

@@ -142,15 +142,15 @@ WITH step AS (
            step (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body,
                  found, state, resolving)
 ), held AS (
-    SELECT step.*, r.state AS now
-      FROM step JOIN requests r ON r.request_id = step.request_id
+    SELECT asked.event_id, asked.found, r.state
+      FROM unnest(:event_ids::text[], :request_ids::text[], :found::text[]) asked (event_id, request_id, found)
+      JOIN requests r ON r.request_id = asked.request_id
      ORDER BY r.request_id
        FOR NO KEY UPDATE OF r
 ), valid AS (
-    SELECT event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body, found, state, resolving
-      FROM held WHERE now = found
-     UNION ALL
-    SELECT * FROM step WHERE request_id IS NULL
+    SELECT *
+      FROM step
+     WHERE request_id IS NULL OR (event_id IN (SELECT event_id FROM held WHERE state = found)) IS TRUE
      ORDER BY event_id
 ), recorded AS (
     INSERT INTO events (event_id, request_id, correlation_id, dag_id, run_id, transition, received_at, body)

@@ -72,7 +72,7 @@ class Receiver:
         ``airflow``, which is right where that is also ``[api] base_url``.
     :param reconcile: seconds from a trigger until Airflow is asked about a run that nothing was heard of, and
         then from one question to the next; the last interval repeats. Empty: never.
-    :param path: of the router's endpoint, by default the callback URL's own; for a proxy that rewrites it.
+    :param path: of the endpoint, by default the callback URL's own; for a proxy that rewrites it.
     :param tolerance: how old, or how far ahead, an event's signature may be.
     :param max_waiting: how many events may wait for the store at once, and how many bodies may be on their way
         to the router; each is held in memory with at most 20 kB. Further events are answered 503.
@@ -116,7 +116,7 @@ class Receiver:
         self._path = path
         self._tolerance = tolerance
         self._max_waiting = max_waiting
-        self._body_timeout = body_timeout
+        self._endpoint = Endpoint(self, Bodies(most=max_waiting, seconds=body_timeout))
         self._close_timeout = close_timeout
         self._clock = clock
         self._observer = metrics or SILENT
@@ -300,7 +300,8 @@ class Receiver:
         It runs after the event is durable, at least once per event: make it idempotent, with
         ``completion.event_id`` as the key.  If it raises it runs again, after 1 s, 2 s, 4 s, … at most an
         hour, without end or until it gives up; :meth:`failing_handlers` shows it.  It hears of every ending: see
-        ``completion.revision`` and ``completion.late``.
+        ``completion.revision`` and ``completion.late``.  Register it in every process that receives: whoever takes an
+        event knows of no others, but any process that has the same handler may run it.
 
         :param name: what the store knows it by, by default ``module.qualname``; keep it across renames.
         :param timeout: seconds after which a call has failed, ``None`` for never.  An asynchronous function is
@@ -409,7 +410,7 @@ class Receiver:
         if self._router is None:
             from ringback_receiver._router import make_router
 
-            self._router = make_router(self._endpoint(), self._route)
+            self._router = make_router(self._endpoint, self._route)
         return self._router
 
     @property
@@ -417,18 +418,17 @@ class Receiver:
         """The endpoint as an ASGI application of its own, for a process that does nothing else.
 
         It needs no framework, opens and closes the receiver with the server, and answers everything but ``POST`` to
-        the callback URL's path with 404 or 405: ``uvicorn.run(receiver.asgi)``.
+        ``path`` with 404 or 405: ``uvicorn.run(receiver.asgi)``.  Handlers have turns for what is received where they
+        are registered: a process without them makes none.  In another application use :attr:`router`; one that mounts
+        this must open the receiver itself.
         """
-        return Application(self, self._endpoint(), self._route)
+        return Application(self, self._endpoint, self._route)
 
     # --- inside
 
-    def _endpoint(self) -> Endpoint:
-        return Endpoint(self, Bodies(most=self._max_waiting, seconds=self._body_timeout))
-
     @property
     def _route(self) -> str:
-        return self._path or unquote(urlsplit(self.callback_url).path) or "/"
+        return unquote(urlsplit(self.callback_url).path) or "/" if self._path is None else self._path
 
     def _require_open(self) -> Opened:
         if self._open is None:

@@ -50,6 +50,7 @@ async def test_everything_else_is_not_there(receiver: Receiver) -> None:
             assert (await client.post(path, json={})).status_code == 404
         answer = await client.get(PATH)
         assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "POST", b"")
+        assert answer.headers["connection"] == "close"
         assert (await client.post(PATH, json={})).status_code == 400
 
 
@@ -78,6 +79,41 @@ async def test_server_is_told_why_it_cannot_start(tmp_path: Path, key: PrivateKe
     sent = await talk(receiver, {"type": "lifespan"}, {"type": "lifespan.startup"})
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     assert "SQLite store" in sent[0]["message"]
+
+
+async def test_server_is_told_that_closing_failed(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that is not ours has its traceback in the log."""
+
+    async def fail(*arguments: object) -> None:
+        await closed(*arguments)
+        raise AssertionError
+
+    closed = receiver.__aexit__
+    monkeypatch.setattr(receiver, "__aexit__", fail)
+    sent = await talk(receiver, {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    assert sent == [
+        {"type": "lifespan.startup.complete"},
+        {"type": "lifespan.shutdown.failed", "message": "AssertionError: "},
+    ]
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("path", [PATH, f"/behind{PATH}"])
+async def test_path_may_have_what_a_proxy_took_away_in_front_again(receiver: Receiver, path: str) -> None:
+    """As uvicorn's ``--root-path`` and a mounting application put it there."""
+    scope = {"type": "http", "http_version": "2", "method": "GET", "root_path": "/behind", "headers": []}
+    for asked, status in ((path, 405), (f"/else{path}", 404)):
+        sent = await talk(receiver, {**scope, "path": asked})
+        assert sent[0]["status"] == status
+        assert b"connection" not in dict(sent[0]["headers"])
+
+
+async def test_what_asgi_may_have_some_day_is_an_error(receiver: Receiver) -> None:
+    """The specification wants it so."""
+    with pytest.raises(NotImplementedError, match="webtransport"):
+        await talk(receiver, {"type": "webtransport"})
 
 
 async def test_websocket_is_closed_before_it_is_accepted(receiver: Receiver) -> None:

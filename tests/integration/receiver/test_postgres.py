@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -141,8 +142,8 @@ class Ear:
     """Listens to what a store is told."""
 
     def __init__(self, store: Store) -> None:
-        self.heard: list[object] = []
-        store.watch(lambda ids: self.heard.append(None if ids is None else sorted(ids)))
+        self.heard: list[str | None] = []
+        store.watch(lambda ids: self.heard.extend([None] if ids is None else ids))
 
 
 async def listening(store: PostgresStore, other: PostgresStore, ear: Ear) -> None:
@@ -168,7 +169,7 @@ async def test_replicas_tell_each_other_what_they_settled(store: PostgresStore, 
     await register(store, 5, deadline=10.0)
     await store.expire(now=10.0, limit=10)
     await until(lambda: len(ear.heard) == 4)
-    assert ear.heard == [["req_1"], ["req_2"], ["req_3"], ["req_5"]]
+    assert ear.heard == ["req_1", "req_2", "req_3", "req_5"]
     assert own.heard == []
 
 
@@ -182,6 +183,19 @@ async def test_waiter_on_another_replica_is_woken_without_a_poll(store: Postgres
     tracked = await waiting
     await waiters.close()
     assert tracked.request.state == "resolved"
+
+
+async def test_what_was_settled_last_is_told_before_the_store_closes(postgres_url: str, other: PostgresStore) -> None:
+    """Also just after something else was told."""
+    ear, store = Ear(other), PostgresStore(parse_place(postgres_url))
+    await store.open()
+    await listening(store, other, ear)
+    store._hints.tell(["req_1"])
+    await asyncio.sleep(0.003)
+    store._hints.tell(["req_2"])
+    await store.close()
+    await until(lambda: len(ear.heard) == 2)
+    assert ear.heard == ["req_1", "req_2"]
 
 
 async def test_waiter_is_woken_by_the_poll_alone(store: PostgresStore, other: PostgresStore) -> None:
@@ -291,6 +305,53 @@ async def test_event_is_recorded_though_its_connection_was_cut_meanwhile(
         scalar(postgres_url, f"SELECT count(pg_terminate_backend(pid)) {blocked}")
         await until(lambda: scalar(postgres_url, f"SELECT count(*) {blocked}") == 1)
     assert (await recording).transition is Transition.RESOLVE
+
+
+async def test_server_without_room_for_another_connection_puts_no_event_off(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One for events, one for everything else: whoever wants another waits for those, and the log says why."""
+    name = f"few_{secrets.token_hex(4)}"
+    owner = psycopg.conninfo.conninfo_to_dict(postgres_url)["user"]
+    limited = postgres_url.replace(f"{owner}@", f"{name}@")
+    with execute(
+        postgres_url,
+        f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 3",
+        f"GRANT ALL ON SCHEMA ringback TO {name}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA ringback TO {name}",
+        f"REASSIGN OWNED BY {name} TO {owner}; DROP OWNED BY {name}; DROP ROLE {name}",
+    ):
+        store = PostgresStore(parse_place(limited))
+        await store.open()
+        await until(lambda: store._hints._pause == 0.1 and store._hints._keeping is not None)
+        await register(store, *range(300))
+        for first in range(0, 300, 60):
+            recorded = await asyncio.gather(*(record(store, number) for number in range(first, first + 60)))
+            assert {one.transition for one in recorded} == {Transition.RESOLVE}
+        for number in range(300, 305):
+            await register(store, number)
+            await record(store, number)
+        await store.close()
+    said = [entry.getMessage() for entry in caplog.records if "no further connection" in entry.getMessage()]
+    assert 1 <= len(said) <= 10
+    assert all("too many connections" in line for line in said)
+
+
+async def test_request_that_somebody_has_just_changed_is_looked_at_again(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """A batch waits for whoever holds one of its rows, and then goes by what he has made of it."""
+    await register(store, *range(60))
+    async with await psycopg.AsyncConnection.connect(postgres_url) as somebody:
+        await somebody.execute("UPDATE ringback.requests SET confirmed = true WHERE request_id = 'req_1'")
+        await somebody.execute("UPDATE ringback.requests SET state = 'cancelled' WHERE request_id = 'req_2'")
+        waiting = [asyncio.ensure_future(record(store, number)) for number in range(60)]
+        await asyncio.sleep(0.3)
+        assert not any(task.done() for task in waiting[1:3])
+        await somebody.commit()
+    recorded = await asyncio.gather(*waiting)
+    expected = [Transition.CANCELLED if number == 2 else Transition.RESOLVE for number in range(60)]
+    assert [one.transition for one in recorded] == expected
 
 
 async def test_locked_row_is_an_error_and_not_a_hang(store: PostgresStore, postgres_url: str) -> None:
