@@ -61,6 +61,7 @@ class PostgresHints:
     def open(self) -> None:
         """Begin to connect."""
         self._closing = False
+        self._unsaid.clear()
         self._wake = asyncio.Event()  # a new one: it belongs to the loop that it is used in
         self._keeping = asyncio.create_task(self._keep(), name="ringback-listen")
 
@@ -85,10 +86,15 @@ class PostgresHints:
             try:
                 await self._converse()
             except Exception as error:  # whatever it is, the poll is the truth, and the next connection may hold
-                said = self._place.scrub(f"{type(error).__name__}: {error}")
-                log.warning("PostgreSQL store %s: no longer told of other replicas: %s", self._place, said)
-                await asyncio.sleep(self._pause * (1 + random.random()) / 2)  # noqa: S311 - nobody's secret
-                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+                await self._rest(error)
+
+    async def _rest(self, error: Exception) -> None:
+        if self._closing:
+            return
+        said = self._place.scrub(f"{type(error).__name__}: {error}")
+        log.warning("PostgreSQL store %s: no longer told of other replicas: %s", self._place, said)
+        await asyncio.sleep(self._pause * (1 + random.random()) / 2)  # noqa: S311 - nobody's secret
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     async def _converse(self) -> None:
         connection = await connect(self._place, patience=self._patience)

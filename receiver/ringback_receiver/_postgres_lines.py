@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import asyncpg  # type: ignore[import-untyped]
+
 from ringback_receiver._postgres_connect import Connection, connect
 from ringback_receiver._postgres_failures import as_store_error, is_lost
 from ringback_receiver._postgres_url import Place
@@ -23,8 +25,14 @@ Operation = Callable[[Connection], Awaitable[T]]
 
 _Idle = asyncio.PriorityQueue[tuple[bool, int, Connection | None]]
 
-_ENOUGH = 1.0
-"""Seconds for which no further connection is asked for after the server had no room for one."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+"""Seconds for which no further connection is asked for after the server had no room for one, more each time."""
+
+_SECONDS_TO_CONNECT = 1.0
+"""For a further one; whoever waits may still get one of those that there are."""
+
+_TOO_LITTLE = 0.05
+"""Share of the patience that must be left: what is cut for want of time costs a connection."""
 
 log = logging.getLogger("ringback_receiver")
 
@@ -70,14 +78,14 @@ class Lines:
         self._idle: _Idle = asyncio.PriorityQueue()
         self._turn = itertools.count(step=-1)
         self._connections: list[Connection] = []
-        self._enough_until = 0.0
+        self._ask_again_at, self._pause, self._is_full = 0.0, _FIRST_PAUSE, False
         self._working: set[asyncio.Task[Any]] = set()
         self._open = False
 
     async def open(self) -> None:
         """Connect once, to see that it works."""
         self._idle = asyncio.PriorityQueue()  # a new one: it belongs to the loop that it is used in
-        self._connections, self._enough_until = [], 0.0
+        self._connections, self._working, self._ask_again_at = [], set(), 0.0
         for connection in (*[None] * (self._most - 1), await self._connect(self._patience)):
             self._give_back(connection)
         self._open = True
@@ -109,22 +117,22 @@ class Lines:
 
     async def _run(self, operation: Operation[T], again: bool) -> T:
         deadline = time.monotonic() + self._patience
-        connection = await self._line(deadline)
-        try:
-            while True:
-                try:
-                    return await within(deadline - time.monotonic(), connection, operation(connection))
-                except Exception as error:
-                    if not is_lost(error):
-                        raise
-                    connection.terminate()  # whatever state it is in
-                    if not again:
-                        raise
-                    again = False
-                # A new one: the others may have been lost with it, and not know yet.
-                connection = await self._connected(deadline)
-        finally:
-            self._give_back(connection)
+        while True:
+            connection = await self._line(deadline)
+            try:
+                if deadline - time.monotonic() < _TOO_LITTLE * self._patience:
+                    raise asyncio.TimeoutError("no connection in time")
+                return await within(deadline - time.monotonic(), connection, operation(connection))
+            except Exception as error:
+                if not is_lost(error):
+                    raise
+                connection.terminate()  # whatever state it is in
+                self._distrust_idle()
+                if not again:
+                    raise
+                again = False
+            finally:
+                self._give_back(connection)
 
     async def _line(self, deadline: float) -> Connection:
         """Return a connection that nobody uses, or a new one.
@@ -134,32 +142,54 @@ class Lines:
         :raises Exception: there is none, and none can be made.
         """
         places = 0  # that hold no connection, and are ours as long as we look
+        refused: Exception | None = None
         try:
             while True:
-                connection = await self._next(deadline)
-                if connection is not None and not connection.is_closed():
-                    return connection
-                places += 1
-                now = time.monotonic()
-                if not self._has_some():
-                    until = deadline
-                elif now < self._enough_until:
-                    continue
-                else:
-                    until = (now + deadline) / 2  # what is left is for one of those
                 try:
-                    connection = await self._connected(until)
-                except Exception as error:
-                    if not self._has_some():
-                        raise
-                    self._enough_until = time.monotonic() + _ENOUGH
-                    log.warning("no further connection: %s", as_store_error(self._place, error))
+                    connection = await self._next(min(deadline, self._ask_again_at) if places else deadline)
+                except asyncio.TimeoutError as error:
+                    if time.monotonic() >= deadline:
+                        raise refused or error from None
+                else:
+                    if connection is None:
+                        places += 1
+                    elif connection.is_closed():
+                        self._give_back(connection)
+                        continue  # one that lives may be behind it
+                    else:
+                        return connection
+                if time.monotonic() < self._ask_again_at:
                     continue
-                places -= 1
-                return connection
+                try:
+                    connection = await self._further(deadline)
+                except Exception as error:
+                    if not self._has_some() and not isinstance(error, asyncpg.TooManyConnectionsError):
+                        raise
+                    refused = error
+                else:
+                    places -= 1
+                    return connection
         finally:
             for _ in range(places):
                 self._give_back(None)
+
+    async def _further(self, deadline: float) -> Connection:
+        """Open another connection, unless the server was just asked for one in vain."""
+        has_some = self._has_some()
+        if has_some:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            deadline = min(deadline, time.monotonic() + _SECONDS_TO_CONNECT)
+            self._ask_again_at = deadline + self._pause  # nobody else meanwhile
+        try:
+            connection = await self._connected(deadline)
+        except Exception as error:
+            self._ask_again_at = time.monotonic() + (self._pause if has_some else _FIRST_PAUSE)
+            if has_some and not self._is_full:
+                self._is_full = True
+                log.warning("no further connection for now: %s", as_store_error(self._place, error))
+            raise
+        self._ask_again_at, self._pause, self._is_full = 0.0, _FIRST_PAUSE, False
+        return connection
 
     async def _next(self, deadline: float) -> Connection | None:
         if self._idle.empty():
@@ -172,6 +202,16 @@ class Lines:
         """Keep a connection, or its place if it is closed: those that live are taken first, the latest first of all."""
         lives = connection is not None and not connection.is_closed()
         self._idle.put_nowait((not lives, next(self._turn), connection if lives else None))
+
+    def _distrust_idle(self) -> None:
+        """Close what is idle: it may have been lost with another connection, and not know yet."""
+        idle = []
+        while not self._idle.empty():
+            idle.append(self._idle.get_nowait()[-1])
+        for connection in idle:
+            if connection is not None:
+                connection.terminate()
+            self._give_back(connection)
 
     def _has_some(self) -> bool:
         self._connections = [connection for connection in self._connections if not connection.is_closed()]

@@ -422,7 +422,7 @@ class Receiver:
         are registered: a process without them makes none.  In another application use :attr:`router`; one that mounts
         this must open the receiver itself.
         """
-        return Application(self, self._endpoint, self._route)
+        return Application(self, self._endpoint, self._route or "/")
 
     # --- inside
 
