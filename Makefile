@@ -86,7 +86,7 @@ nginx: $(READY) ## The receiver behind nginx, as docs/deploy.md has it
 coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a real Airflow
 	RINGBACK_WRITE_COVERAGE=1 $(BIN)/python -m pytest tests/acceptance/test_every_ending.py
 
-bench: $(READY) ## Measure what the README claims: half an hour, one table, docs/benchmarks
+bench: $(READY) ## Measure what the README claims: forty minutes, one table, docs/benchmarks
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(READY) ## The same with few rounds and without Airflow: two minutes
