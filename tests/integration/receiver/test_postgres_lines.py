@@ -96,7 +96,7 @@ async def test_closed_connection_hides_none_that_lives(lines: Lines, server: Ser
 async def test_two_that_are_lost_together_share_what_there_is_room_for(lines: Lines, server: Server) -> None:
     """Neither fails because the other was first."""
     await both(lines)
-    lost = {number: True for number in range(2)}
+    lost = dict.fromkeys(range(2), True)
 
     def losing(number: int) -> Callable[[Connection], Any]:
         async def work(connection: Connection) -> Connection:
