@@ -89,7 +89,7 @@ coverage: $(READY) ## Write docs/coverage.md: who reports which ending, on a rea
 bench: $(READY) ## Measure what the README claims: forty minutes, one table, docs/benchmarks
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(READY) ## The same with few rounds and without Airflow: two minutes
+bench-quick: $(READY) ## The same with few rounds and without Airflow: a few minutes
 	$(BIN)/python -m benchmarks --quick
 
 chaos: $(READY) ## 500 runs while everything is killed and the receiver misbehaves; SEED=n, RUNS=n

@@ -48,7 +48,7 @@ def measured(programs: Sequence[Program], results: Path, *, quick: bool) -> list
 def main() -> int:
     """Measure, print, keep, draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="what takes two minutes, with few rounds")
+    parser.add_argument("--quick", action="store_true", help="what takes a few minutes, with few rounds")
     quick: bool = parser.parse_args().quick
     results, charts = (_QUICK, _QUICK) if quick else (RESULTS, _ROOT / "docs" / "benchmarks")
     began = time.monotonic()
