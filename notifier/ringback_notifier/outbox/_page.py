@@ -19,7 +19,7 @@ __all__ = ["COUNTING", "LOOKS", "event", "page"]
 LOOKS = 10_000
 """Rows that one request for a page looks at."""
 
-COUNTING = 5_000
+COUNTING = 6_000
 """Rows that one request for numbers looks at, in the first place."""
 
 _SUMMARY = tuple(field.name for field in fields(EventSummary))
